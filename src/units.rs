@@ -1,0 +1,9 @@
+//! The numbers of the project as types: counts of replicas, gang sizes and milli-values of metrics.
+//!
+//! Knows nothing of policies, metrics or Kubernetes objects; everything else may depend on it.
+
+mod quantity;
+mod replicas;
+
+pub use quantity::{MilliValue, QuantityError};
+pub use replicas::{GangSize, Replicas};
