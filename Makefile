@@ -1,0 +1,61 @@
+# rbg-autoscaler: `make help` lists what there is.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rbg-autoscaler
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/bin/cargo-deny-$(DENY_VERSION)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: prerequisites
+prerequisites:
+	@command -v cargo >/dev/null || { echo "missing: cargo. Install Rust with rustup (the version is in rust-toolchain.toml)."; exit 1; }
+	@command -v cc >/dev/null || { echo "missing: a C compiler. Install gcc or clang (Debian: apt-get install gcc libc6-dev)."; exit 1; }
+
+.PHONY: tools
+tools: prerequisites ## Build the control plane of tests and demo into the cache (15-20 min the first time)
+	@tests/control-plane/build
+
+.PHONY: build
+build: prerequisites ## Build the three programs and the tests' programs
+	cargo build --workspace --all-targets
+
+.PHONY: demo
+demo: tools ## Scale a simulated LLM fleet on a real control plane (KEEP=1 leaves it running)
+	@cargo build --workspace --bins
+	@cargo run --quiet -p rbg-autoscaler-tests --bin rbga-demo -- $(if $(filter 1 yes true,$(KEEP)),--keep) $(ARGS)
+
+.PHONY: test
+test: tools build ## Unit tests and end-to-end tests on a real control plane
+	cargo test --workspace
+
+.PHONY: unit
+unit: prerequisites ## Only the tests that need no control plane
+	cargo test --workspace --lib --bins
+	cargo test -p rbg-autoscaler -p rbg-metrics-adapter -p rbg-autoscaler-controller
+
+.PHONY: lint
+lint: prerequisites ## Format, clippy and purity of the library
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	tests/pure-library
+
+.PHONY: deny
+deny: $(DENY) ## Licences, banned crates and sources of the dependencies
+	$(DENY) check --hide-inclusion-graph bans licenses sources
+
+$(DENY):
+	@echo "building cargo-deny $(DENY_VERSION) (about 4 minutes, once)"
+	@mkdir -p $(CACHE)/bin
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT \
+	  && CARGO_TARGET_DIR=$$tmp/target cargo install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $$tmp \
+	  && mv $$tmp/bin/cargo-deny $@
+
+.PHONY: clean
+clean: ## Remove build output (not the cache of tools)
+	cargo clean
