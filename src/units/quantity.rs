@@ -36,7 +36,7 @@ impl MilliValue {
         reason = "a float cast saturates, as we want"
     )]
     pub fn from_f64_truncated(value: f64) -> Option<Self> {
-        value.is_finite().then(|| Self((value * 1000.0) as i64))
+        value.is_finite().then_some(Self((value * 1000.0) as i64))
     }
 
     /// Returns the thousandths.
