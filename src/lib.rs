@@ -3,4 +3,5 @@
 //! Dependencies point one way: `scaling → policy → units`, `metrics → units`, `api → policy`. Without the `io`
 //! feature there is no kube client, no tokio and no HTTP in the tree.
 
+pub mod api;
 pub mod units;

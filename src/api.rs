@@ -1,0 +1,3 @@
+//! The objects that other programs write and read.
+
+pub mod rbg;
