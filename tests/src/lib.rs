@@ -1,1 +1,3 @@
-//! placeholder
+//! A real control plane on loopback, a model-server fleet, end-to-end tests and the demo.
+
+pub mod fleet;
