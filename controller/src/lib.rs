@@ -1,1 +1,6 @@
-//! placeholder
+//! The controller: observes groups, decides with the library, writes replicas and says what it did.
+//!
+//! A reconcile is observe (I/O), decide (pure), apply (I/O), report (I/O), one function each.
+
+pub mod apply;
+pub mod retry;

@@ -1,0 +1,85 @@
+//! [`ApplyError`]: why a count could not be written, and what to do about it.
+
+use std::sync::Arc;
+
+use crate::retry::Retry;
+
+/// Why the replicas of a role could not be written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The object is not as it was when the decision was made.
+    #[error("the group changed while its replicas were decided")]
+    Moved(#[source] Arc<kube::Error>),
+    /// The API server did not let us.
+    #[error("the API server refused to set the replicas")]
+    Refused(#[source] Arc<kube::Error>),
+    /// The API server or the way to it failed; the write may or may not have happened.
+    #[error("the API server could not be asked to set the replicas")]
+    Unreachable(#[source] Arc<kube::Error>),
+    /// No answer within the time given; the write may or may not have happened.
+    #[error("the API server did not answer within {0:?}")]
+    Timeout(std::time::Duration),
+    /// A role is raised only after every lowering of its group was acknowledged.
+    #[error("another role of the group could not be lowered first")]
+    Postponed,
+}
+
+impl ApplyError {
+    /// Sorts an error of the client.
+    pub fn from_kube(error: kube::Error) -> Self {
+        let code = if let kube::Error::Api(status) = &error { Some(status.code) } else { None };
+        let error = Arc::new(error);
+        match code {
+            Some(409 | 422) => Self::Moved(error),
+            Some(429 | 500..) | None => Self::Unreachable(error),
+            Some(_) => Self::Refused(error),
+        }
+    }
+
+    /// Returns the kind of error as a metric label.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Moved(_) => "conflict",
+            Self::Refused(_) => "refused",
+            Self::Unreachable(_) => "unreachable",
+            Self::Timeout(_) => "timeout",
+            Self::Postponed => "postponed",
+        }
+    }
+
+    /// Returns when it is worth trying again. The number is always decided anew.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Moved(_) | Self::Postponed => Retry::WhenItMoves,
+            Self::Refused(_) | Self::Unreachable(_) | Self::Timeout(_) => Retry::NextTick,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn answers_of_the_api_server_are_sorted() {
+        struct Case {
+            code: u16,
+            want: (&'static str, Retry),
+        }
+        let cases = [
+            Case { code: 409, want: ("conflict", Retry::WhenItMoves) },
+            Case { code: 422, want: ("conflict", Retry::WhenItMoves) },
+            Case { code: 403, want: ("refused", Retry::NextTick) },
+            Case { code: 404, want: ("refused", Retry::NextTick) },
+            Case { code: 429, want: ("unreachable", Retry::NextTick) },
+            Case { code: 503, want: ("unreachable", Retry::NextTick) },
+        ];
+        for Case { code, want } in cases {
+            let status = Status::failure("told", "Reason").with_code(code).boxed();
+            let error = ApplyError::from_kube(kube::Error::Api(status));
+            assert_eq!((error.class(), error.retry()), want, "{code}");
+        }
+    }
+}
