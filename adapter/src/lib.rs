@@ -1,1 +1,4 @@
-//! placeholder
+//! The metrics adapter: answers custom, external and resource metrics of Kubernetes from Prometheus.
+
+pub mod request;
+pub mod selector;
