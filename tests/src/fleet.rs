@@ -2,9 +2,13 @@
 //!
 //! Pure parts first: [`engine`] models one replica, and time is always passed in.
 
+pub mod endpoint;
 pub mod engine;
+pub mod exposition;
 pub mod histogram;
 pub mod model;
+pub mod random;
 pub mod request;
 pub mod statistics;
 pub mod time;
+pub mod trace;

@@ -28,6 +28,8 @@ pub struct Statistics {
     pub prefilled_tokens: u64,
     /// Prompt tokens of the requests whose prefill is complete.
     pub prompt_tokens: u64,
+    /// Prompt tokens found in the prefix cache; 0 unless pinned.
+    pub cached_tokens: u64,
     /// Tokens generated.
     pub generated_tokens: u64,
     /// Requests finished.
@@ -62,6 +64,7 @@ impl Statistics {
         Self {
             prefilled_tokens: 0,
             prompt_tokens: 0,
+            cached_tokens: 0,
             generated_tokens: 0,
             finished: 0,
             first_token: Histogram::new(buckets.first_token),

@@ -1,0 +1,207 @@
+//! [`Endpoint`]: a pod as the fleet sees it, and [`Target`]: a choice of pods.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{exposition::Dialect, model::Model};
+
+/// Annotation that makes a pod a model server: `vllm` or `sglang`.
+pub const ENGINE_ANNOTATION: &str = "fleet.rbg-autoscaler.dev/engine";
+/// Annotation that names its model: `70b-tp4` or `8b` (the default).
+pub const MODEL_ANNOTATION: &str = "fleet.rbg-autoscaler.dev/model";
+
+const GROUP: &str = "rbg.workloads.x-k8s.io/group-name";
+const ROLE: &str = "rbg.workloads.x-k8s.io/role-name";
+const REPLICA: &str = "rbg.workloads.x-k8s.io/role-instance-name";
+const INDEX_LABELS: [&str; 2] =
+    ["rbg.workloads.x-k8s.io/component-index", "leaderworkerset.sigs.k8s.io/worker-index"];
+const SIZE: &str = "rbg.workloads.x-k8s.io/component-size";
+const LWS_NAME: &str = "leaderworkerset.sigs.k8s.io/name";
+const LWS_REPLICA: &str = "leaderworkerset.sigs.k8s.io/group-index";
+
+/// A pod that is a model server, or part of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID: names are used again.
+    pub uid: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its address, once it has one.
+    pub address: Option<Ipv4Addr>,
+    /// Whether a node was found for it: from then on it holds its GPUs.
+    pub bound: bool,
+    /// Whether it is Ready.
+    pub ready: bool,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Which engine's metrics it shows.
+    pub dialect: Dialect,
+    /// What it can do.
+    pub model: Model,
+}
+
+impl Endpoint {
+    /// Returns what the fleet needs of a pod; `None` for a pod without the engine annotation or with unknown values.
+    pub fn from_pod(pod: &Pod) -> Option<Self> {
+        let annotations = pod.metadata.annotations.as_ref()?;
+        let dialect = Dialect::named(annotations.get(ENGINE_ANNOTATION)?)?;
+        let model = match annotations.get(MODEL_ANNOTATION) {
+            Some(name) => Model::named(name)?,
+            None => Model::LLAMA_8B,
+        };
+        let status = pod.status.as_ref();
+        let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        Some(Self {
+            namespace: pod.metadata.namespace.clone()?,
+            name: pod.metadata.name.clone()?,
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            labels: pod.metadata.labels.clone().unwrap_or_default(),
+            address: status
+                .and_then(|status| status.pod_ip.as_ref())
+                .and_then(|address| address.parse().ok()),
+            bound: pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()),
+            ready: conditions
+                .iter()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+            terminating: pod.metadata.deletion_timestamp.is_some(),
+            dialect,
+            model,
+        })
+    }
+
+    /// Reports whether it answers for its replica: not a worker of a leader-worker role.
+    pub fn leads(&self) -> bool {
+        INDEX_LABELS.iter().all(|label| self.labels.get(*label).is_none_or(|index| index == "0"))
+    }
+
+    /// Returns the number of pods its replica must have, as far as the labels tell.
+    pub fn replica_size(&self) -> usize {
+        self.labels.get(SIZE).and_then(|size| size.parse().ok()).unwrap_or(1)
+    }
+
+    /// Returns a name for the replica it is part of, unique within the cluster.
+    pub fn replica(&self) -> (&str, &str, &str) {
+        let label = |name| self.labels.get(name).map(String::as_str);
+        let (set, replica) = match (label(REPLICA), label(LWS_NAME), label(LWS_REPLICA)) {
+            (Some(replica), ..) => (label(GROUP).unwrap_or_default(), replica),
+            (None, Some(set), Some(replica)) => (set, replica),
+            _ => ("", self.name.as_str()),
+        };
+        (&self.namespace, set, replica)
+    }
+}
+
+/// A choice of pods within a namespace: by name, by labels or all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    namespace: String,
+    name: Option<String>,
+    labels: BTreeMap<String, String>,
+}
+
+impl Target {
+    /// Chooses one pod.
+    pub fn pod(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: Some(name.to_owned()), labels: BTreeMap::new() }
+    }
+
+    /// Chooses the pods of a role of a group.
+    pub fn role(namespace: &str, group: &str, role: &str) -> Self {
+        Self::labels(namespace, &[(GROUP, group), (ROLE, role)])
+    }
+
+    /// Chooses the pods that carry all these labels; all of the namespace's pods when there are none.
+    pub fn labels(namespace: &str, labels: &[(&str, &str)]) -> Self {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { namespace: namespace.to_owned(), name: None, labels }
+    }
+
+    /// Reports whether it chooses that pod.
+    pub fn matches(&self, endpoint: &Endpoint) -> bool {
+        self.namespace == endpoint.namespace
+            && self.name.as_ref().is_none_or(|name| *name == endpoint.name)
+            && self.labels.iter().all(|(name, value)| endpoint.labels.get(name) == Some(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(labels: &serde_json::Value, engine: &str) -> Pod {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"namespace": "n", "name": "p", "uid": "u", "labels": labels,
+                "annotations": {ENGINE_ANNOTATION: engine, MODEL_ANNOTATION: "70b-tp4"}},
+            "spec": {"nodeName": "node", "containers": []},
+            "status": {"podIP": "127.1.2.3", "conditions": [{"type": "Ready", "status": "True"}]},
+        }))
+        .expect("a pod")
+    }
+
+    #[test]
+    fn reads_a_pod() {
+        let endpoint = Endpoint::from_pod(&pod(&serde_json::json!({}), "vllm")).expect("a model server");
+        assert_eq!(endpoint.address, Some(Ipv4Addr::new(127, 1, 2, 3)));
+        assert_eq!(endpoint.model, Model::LLAMA_70B_TP4);
+        assert!(endpoint.ready && endpoint.bound && endpoint.leads() && !endpoint.terminating);
+        assert_eq!(endpoint.replica(), ("n", "", "p"));
+        assert_eq!(Endpoint::from_pod(&pod(&serde_json::json!({}), "other")), None);
+        assert_eq!(Endpoint::from_pod(&Pod::default()), None);
+    }
+
+    #[test]
+    fn knows_leaders_and_replicas() {
+        struct Case {
+            name: &'static str,
+            labels: serde_json::Value,
+            leads: bool,
+            replica: (&'static str, &'static str, &'static str),
+            size: usize,
+        }
+        for case in [
+            Case {
+                name: "leader of a leader-worker role",
+                labels: serde_json::json!({GROUP: "g", REPLICA: "g-decode-0", INDEX_LABELS[0]: "0", SIZE: "4"}),
+                leads: true,
+                replica: ("n", "g", "g-decode-0"),
+                size: 4,
+            },
+            Case {
+                name: "worker of a leader-worker role",
+                labels: serde_json::json!({GROUP: "g", REPLICA: "g-decode-0", INDEX_LABELS[0]: "3", SIZE: "4"}),
+                leads: false,
+                replica: ("n", "g", "g-decode-0"),
+                size: 4,
+            },
+            Case {
+                name: "worker of a LeaderWorkerSet",
+                labels: serde_json::json!({LWS_NAME: "g-decode", LWS_REPLICA: "2", INDEX_LABELS[1]: "1"}),
+                leads: false,
+                replica: ("n", "g-decode", "2"),
+                size: 1,
+            },
+        ] {
+            let endpoint = Endpoint::from_pod(&pod(&case.labels, "sglang")).expect(case.name);
+            assert_eq!(endpoint.leads(), case.leads, "{}", case.name);
+            assert_eq!(endpoint.replica(), case.replica, "{}", case.name);
+            assert_eq!(endpoint.replica_size(), case.size, "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn targets_choose_by_name_or_labels() {
+        let endpoint = Endpoint::from_pod(&pod(&serde_json::json!({GROUP: "g", ROLE: "decode"}), "vllm"))
+            .expect("a pod");
+        assert!(Target::pod("n", "p").matches(&endpoint));
+        assert!(Target::role("n", "g", "decode").matches(&endpoint));
+        assert!(Target::labels("n", &[]).matches(&endpoint));
+        assert!(!Target::pod("n", "q").matches(&endpoint));
+        assert!(!Target::role("n", "g", "prefill").matches(&endpoint));
+        assert!(!Target::pod("m", "p").matches(&endpoint));
+    }
+}
