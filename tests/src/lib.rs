@@ -1,3 +1,4 @@
 //! A real control plane on loopback, a model-server fleet, end-to-end tests and the demo.
 
 pub mod fleet;
+pub mod rbg;
