@@ -2,8 +2,10 @@
 //!
 //! Knows nothing of policies, metrics or Kubernetes objects; everything else may depend on it.
 
+mod duration;
 mod quantity;
 mod replicas;
 
+pub use duration::{DurationError, GatewayDuration};
 pub use quantity::{MilliValue, QuantityError};
 pub use replicas::{GangSize, Replicas};

@@ -1,0 +1,191 @@
+//! [`RoleDraft`] and [`GroupDraft`]: a decision in the making, handed from stage to stage.
+
+use jiff::Timestamp;
+
+use super::{
+    decision::{Condition, MetricStatus},
+    history::RoleHistory,
+    observation::{Observation, RoleObservation, Settings},
+    proposal::Proposal,
+};
+use crate::{
+    policy::{Bounds, Policy, RolePolicy},
+    units::Replicas,
+};
+
+/// A decision on one role in the making. Stages read `policy`, `seen` and `past`, and write the rest.
+#[derive(Debug)]
+pub(crate) struct RoleDraft<'a> {
+    /// The role's policy.
+    pub policy: &'a RolePolicy,
+    /// The controller's settings.
+    pub settings: &'a Settings,
+    /// What is seen of the role.
+    pub seen: &'a RoleObservation,
+    /// What earlier decisions left.
+    pub past: &'a RoleHistory,
+    /// The time of the decision.
+    pub now: Timestamp,
+    /// The bounds of the time, after schedules.
+    pub bounds: Bounds,
+    /// The schedule that holds for this role, by its place in the policy.
+    pub schedule: Option<usize>,
+    /// What kind of decision this is; set by `bounds`.
+    pub state: RoleState,
+    /// The number on its way.
+    pub proposal: Proposal,
+    /// The formula's answer, before limits.
+    pub recommended: Replicas,
+    /// One per metric of the policy; empty when none was looked at.
+    pub results: Vec<MetricResult>,
+    /// How `limit` cut the number.
+    pub rate: RateLimit,
+    /// The condition `AbleToScale`.
+    pub able: Option<Condition>,
+    /// The condition `ScalingActive`.
+    pub active: Option<Condition>,
+    /// The condition `ScalingLimited`.
+    pub limited: Option<Condition>,
+    /// What the next decision needs; starts as a copy of `past`. The pipeline adds the scale event.
+    pub next: RoleHistory,
+    /// When time alone may change the answer.
+    pub due: Due,
+}
+
+impl RoleDraft<'_> {
+    /// The count that the group asks for.
+    pub const fn current(&self) -> Replicas {
+        self.seen.spec_replicas
+    }
+
+    /// Whether every metric was looked at and none failed or was partial.
+    pub fn is_complete(&self) -> bool {
+        self.results.len() == self.policy.metrics.len()
+            && self.results.iter().all(|result| result.failure.is_none() && !result.partial)
+    }
+}
+
+/// What kind of decision is made on a role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum RoleState {
+    /// All stages.
+    #[default]
+    Active,
+    /// Zero replicas with a minimum above zero and no scaleToZero: left alone, its ratios suspended.
+    Disabled,
+    /// The count is outside the bounds: it goes to the bound, `metrics` to `limit` are skipped.
+    OutOfBounds,
+    /// Zero replicas with scaleToZero: only `zero` decides.
+    Asleep,
+}
+
+/// What one metric came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MetricResult {
+    /// As shown.
+    pub status: MetricStatus,
+    /// Why it has no answer.
+    pub failure: Option<Failure>,
+    /// Whether a total is only a lower bound: it may raise, never lower.
+    pub partial: bool,
+    /// Whether it answered zero, completely.
+    pub idle: bool,
+}
+
+/// Why a metric has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The reason of `ScalingActive`, such as `FailedGetPodsMetric`.
+    pub reason: &'static str,
+    /// The HPA's text.
+    pub message: String,
+}
+
+/// How `limit` cut the number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum RateLimit {
+    /// It did not: the number is the stabilized one, inside the bounds.
+    #[default]
+    None,
+    /// A rate policy (or the HPA's built-in limit without behavior) held it back.
+    Held {
+        /// The stabilized number, cut to the bounds only.
+        unlimited: Replicas,
+        /// What the policy that was chosen allows.
+        allowance: Allowance,
+    },
+}
+
+/// What a rate policy allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowance {
+    /// selectPolicy Disabled: nothing, ever.
+    Disabled,
+    /// The chosen policy: that many replicas per period from the count at its start. Zero (a percentage of nothing)
+    /// allows nothing.
+    PerPeriod {
+        /// Replicas.
+        replicas: u32,
+        /// The policy's period.
+        period: std::time::Duration,
+    },
+    /// Without behavior: the built-in limit, which knows no period.
+    BuiltIn,
+}
+
+/// The earliest time at which time alone may change the answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    now: Timestamp,
+    at: Option<Timestamp>,
+}
+
+impl Due {
+    /// Nothing is due.
+    pub const fn nothing(now: Timestamp) -> Self {
+        Self { now, at: None }
+    }
+
+    /// Something is due at that time, unless that has passed.
+    pub fn at(&mut self, time: Timestamp) {
+        if time > self.now {
+            self.at = Some(self.at.map_or(time, |at| at.min(time)));
+        }
+    }
+
+    /// Something is due that long after `start`.
+    pub fn after(&mut self, start: Timestamp, span: std::time::Duration) {
+        if let Ok(time) = start.checked_add(span) {
+            self.at(time);
+        }
+    }
+
+    /// Takes over what is due elsewhere.
+    pub fn join(&mut self, other: Self) {
+        if let Some(at) = other.at {
+            self.at(at);
+        }
+    }
+
+    /// Returns the earliest time.
+    pub const fn time(self) -> Option<Timestamp> {
+        self.at
+    }
+}
+
+/// A decision on one group in the making.
+#[derive(Debug)]
+pub(crate) struct GroupDraft<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// What is seen.
+    pub seen: &'a Observation,
+    /// The time of the decision.
+    pub now: Timestamp,
+    /// In the order of the policy's roles; `None` for a role that the group lacks.
+    pub roles: Vec<Option<RoleDraft<'a>>>,
+    /// Conditions of the whole group, in the order in which stages add them.
+    pub conditions: Vec<Condition>,
+    /// When time alone may change the answer (beyond what the roles say).
+    pub due: Due,
+}

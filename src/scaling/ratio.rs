@@ -1,0 +1,6 @@
+//! Stage `ratio`: proportions between roles.
+
+use super::draft::GroupDraft;
+
+/// Runs the stage on one group.
+pub(crate) const fn apply(_group: &mut GroupDraft<'_>) {}
