@@ -3,4 +3,5 @@
 //! A reconcile is observe (I/O), decide (pure), apply (I/O), report (I/O), one function each.
 
 pub mod apply;
+pub mod cache;
 pub mod retry;
