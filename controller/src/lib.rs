@@ -4,4 +4,5 @@
 
 pub mod apply;
 pub mod cache;
+pub mod events;
 pub mod retry;
