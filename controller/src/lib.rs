@@ -5,4 +5,5 @@
 pub mod apply;
 pub mod cache;
 pub mod events;
+pub mod inline;
 pub mod retry;
