@@ -6,6 +6,7 @@
 #![expect(dead_code, reason = "the stages of a decision land one after another")]
 
 pub mod api;
+pub mod metrics;
 pub mod policy;
 pub mod scaling;
 pub mod units;
