@@ -105,9 +105,14 @@ impl Engine {
         u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
     }
 
-    /// Returns the prompt tokens of the waiting requests.
-    pub fn waiting_tokens(&self) -> u64 {
-        self.waiting.iter().map(|waiting| u64::from(waiting.request.input_tokens)).sum()
+    /// Returns the requests waiting for admission.
+    pub fn waiting_requests(&self) -> impl Iterator<Item = &Request> {
+        self.waiting.iter().map(|waiting| &waiting.request)
+    }
+
+    /// Returns the tokens per second of the step under way, 0 while idle.
+    pub fn throughput(&self) -> f64 {
+        self.step.map_or(0.0, |step| f64::from(self.batch.decoding()) / step.seconds)
     }
 
     /// Returns the number of requests being prefilled or decoded.

@@ -63,6 +63,14 @@ impl Dialect {
         }
     }
 
+    /// Returns the name, as in the annotation.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vllm => "vllm",
+            Self::Sglang => "sglang",
+        }
+    }
+
     /// Returns the page at `/metrics`.
     pub fn metrics(self, reading: &Reading) -> String {
         match self {

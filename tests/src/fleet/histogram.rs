@@ -25,6 +25,15 @@ impl Histogram {
         self.sum += value * f64::from(times);
     }
 
+    /// Adds the observations of another histogram with the same bounds.
+    pub fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.count += other.count;
+        self.sum += other.sum;
+    }
+
     /// Returns each bound with the number of observations at or below it; the infinite one is [`Self::count`].
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
         let counts = self.counts.iter().scan(0, |total, count| {

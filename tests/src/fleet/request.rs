@@ -18,6 +18,13 @@ pub struct Request {
     pub output_tokens: u32,
 }
 
+impl Request {
+    /// Returns how long its first token may take: 2 s up to 4,096 prompt tokens, 1 s more per further 4,096.
+    pub fn first_token_limit(&self) -> Duration {
+        Duration::from_secs(2 + u64::from(self.input_tokens.saturating_sub(1) / 4096))
+    }
+}
+
 /// A finished request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {

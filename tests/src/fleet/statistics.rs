@@ -80,4 +80,28 @@ impl Statistics {
             step_tokens: Histogram::new(buckets.step),
         }
     }
+
+    /// Adds what another engine with the same buckets has done.
+    pub fn add(&mut self, other: &Self) {
+        self.prefilled_tokens += other.prefilled_tokens;
+        self.prompt_tokens += other.prompt_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.generated_tokens += other.generated_tokens;
+        self.finished += other.finished;
+        for (histogram, more) in [
+            (&mut self.first_token, &other.first_token),
+            (&mut self.inter_token, &other.inter_token),
+            (&mut self.mean_inter_token, &other.mean_inter_token),
+            (&mut self.whole, &other.whole),
+            (&mut self.queue, &other.queue),
+            (&mut self.prefill, &other.prefill),
+            (&mut self.decode, &other.decode),
+            (&mut self.inference, &other.inference),
+            (&mut self.request_prompt_tokens, &other.request_prompt_tokens),
+            (&mut self.request_generated_tokens, &other.request_generated_tokens),
+            (&mut self.step_tokens, &other.step_tokens),
+        ] {
+            histogram.add(more);
+        }
+    }
 }
