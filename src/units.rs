@@ -7,5 +7,5 @@ mod quantity;
 mod replicas;
 
 pub use duration::{DurationError, GatewayDuration};
-pub use quantity::{MilliValue, QuantityError};
+pub use quantity::{MilliValue, QuantityError, approximate_float, scaled_quantity};
 pub use replicas::{GangSize, Replicas};

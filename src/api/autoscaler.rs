@@ -5,12 +5,14 @@
 mod metric;
 mod role;
 mod status;
+mod validate;
 
 use serde::{Deserialize, Serialize};
 
 pub use metric::{MetricEntry, WakeMetricSpec};
 pub use role::{FallbackSpec, GangSpec, RoleSpec, ScaleToZeroSpec, ThroughputSpec};
 pub use status::{RoleBasedGroupAutoscalerStatus, RoleStatus};
+pub use validate::{PolicyError, Problem};
 
 use crate::units::GatewayDuration;
 

@@ -85,7 +85,7 @@ pub enum PolicyKind {
 ///
 /// Kept as the double that the HPA makes of the quantity's text: digits × 10^exponent, so that "0.35" is
 /// 0.35000000000000003.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Tolerance(f64);
 
 impl Tolerance {

@@ -77,43 +77,88 @@ impl FromStr for MilliValue {
     ///
     /// Source: apimachinery `resource.ParseQuantity` and `Quantity.ScaledValue`.
     fn from_str(text: &str) -> Result<Self, QuantityError> {
-        parse(text).map(Self).ok_or_else(|| QuantityError { text: text.chars().take(64).collect() })
+        scaled_quantity(text, 3).map(Self)
     }
+}
+
+/// Returns a quantity in thousandths of `10^-(power - 3)`: the value × 10^power, away from zero, saturating.
+///
+/// [`MilliValue`] is this with a power of 3; a power of 9 gives billionths.
+pub fn scaled_quantity(text: &str, power: i64) -> Result<i64, QuantityError> {
+    scaled(text, power).ok_or_else(|| QuantityError { text: text.chars().take(64).collect() })
+}
+
+/// Returns a quantity as the double that the HPA makes of it: its digits × 10^exponent, in that order of rounding.
+///
+/// So "0.35" is 35 × 0.01 = 0.35000000000000003. `None` for a text that is no quantity.
+/// Source: apimachinery `resource.Quantity.AsApproximateFloat64`, whose finest unit is a billionth, rounded up.
+#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "the HPA computes in doubles here")]
+pub fn approximate_float(text: &str) -> Option<f64> {
+    let parts = Parts::read(text)?;
+    let (mut mantissa, mut exponent) = (parts.mantissa, parts.exponent);
+    if exponent < -9 {
+        (mantissa, exponent) = (scale(mantissa, 0, exponent + 9, parts.sticky), -9);
+    }
+    let base = mantissa.saturating_mul(1024_i128.pow(parts.binary_power)) as f64;
+    let base = if parts.negative { -base } else { base };
+    let ten = i32::try_from(exponent.unsigned_abs()).map_or(f64::INFINITY, |power| 10_f64.powi(power));
+    Some(if exponent == 0 || base == 0.0 {
+        base
+    } else if exponent > 0 {
+        base * ten
+    } else {
+        base * (1.0 / ten)
+    })
 }
 
 /// Digits beyond this many can only saturate (before the point) or round up (behind it).
 const MAX_DIGITS: u32 = 36;
 
-fn parse(text: &str) -> Option<i64> {
-    let (negative, unsigned) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let number_len = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
-    let (number, suffix) = unsigned.split_at(number_len);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.len() + fraction.len() == 0 || fraction.contains('.') {
-        return None;
-    }
-    let (binary_power, decimal_power) = suffix_powers(suffix)?;
+/// A quantity's text, taken apart: ± `mantissa × 1024^binary_power × 10^exponent`.
+struct Parts {
+    negative: bool,
+    mantissa: i128,
+    binary_power: u32,
+    exponent: i64,
+    /// Whether digits were cut off behind the mantissa.
+    sticky: bool,
+}
 
-    let mut mantissa: i128 = 0;
-    let mut exponent: i64 = i64::from(decimal_power) + 3;
-    let mut digits = 0;
-    let mut sticky = false;
-    for (index, digit) in whole.bytes().chain(fraction.bytes()).enumerate() {
-        let behind_point = index >= whole.len();
-        if digits < MAX_DIGITS {
-            mantissa = mantissa * 10 + i128::from(digit - b'0');
-            digits += u32::from(mantissa != 0);
-            exponent -= i64::from(behind_point);
-        } else {
-            sticky |= digit != b'0';
-            exponent += i64::from(!behind_point);
+impl Parts {
+    fn read(text: &str) -> Option<Self> {
+        let (negative, unsigned) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let number_len = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+        let (number, suffix) = unsigned.split_at(number_len);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.len() + fraction.len() == 0 || fraction.contains('.') {
+            return None;
         }
+        let (binary_power, decimal_power) = suffix_powers(suffix)?;
+        let mut parts =
+            Self { negative, mantissa: 0, binary_power, exponent: decimal_power.into(), sticky: false };
+        let mut digits = 0;
+        for (index, digit) in whole.bytes().chain(fraction.bytes()).enumerate() {
+            let behind_point = index >= whole.len();
+            if digits < MAX_DIGITS {
+                parts.mantissa = parts.mantissa * 10 + i128::from(digit - b'0');
+                digits += u32::from(parts.mantissa != 0);
+                parts.exponent -= i64::from(behind_point);
+            } else {
+                parts.sticky |= digit != b'0';
+                parts.exponent += i64::from(!behind_point);
+            }
+        }
+        Some(parts)
     }
-    let magnitude = scale(mantissa, binary_power, exponent, sticky);
-    Some(i64::try_from(if negative { -magnitude } else { magnitude }).unwrap_or(if negative {
+}
+
+fn scaled(text: &str, power: i64) -> Option<i64> {
+    let parts = Parts::read(text)?;
+    let magnitude = scale(parts.mantissa, parts.binary_power, parts.exponent + power, parts.sticky);
+    Some(i64::try_from(if parts.negative { -magnitude } else { magnitude }).unwrap_or(if parts.negative {
         i64::MIN
     } else {
         i64::MAX
@@ -269,6 +314,27 @@ mod tests {
         for text in ["", ".", "-", "1.2.3", "abc", "1 0", "1x", "1e", "--1", "1Kii", "NaN"] {
             assert!(text.parse::<MilliValue>().is_err(), "{text:?} must be refused");
         }
+    }
+
+    #[test]
+    fn doubles_round_as_the_hpa_rounds_them() {
+        for (text, want) in [
+            ("0.35", 35.0 * 0.01),
+            ("0.1", 0.1),
+            ("350m", 350.0 * 0.001),
+            ("2", 2.0),
+            ("1k", 1000.0),
+            ("0", 0.0),
+            ("-0.5", -0.5),
+            ("0.0000000001", 1e-9),
+            ("1Ki", 1024.0),
+        ] {
+            let value = approximate_float(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(value.to_bits(), f64::to_bits(want), "{text}: {value} is not {want}");
+        }
+        assert_eq!(approximate_float("0.35").map(f64::to_bits), Some(0.350_000_000_000_000_03_f64.to_bits()));
+        assert_eq!(approximate_float("ten"), None);
+        assert_eq!(scaled_quantity("0.01", 9), Ok(10_000_000));
     }
 
     #[test]
