@@ -5,20 +5,12 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{exposition::Dialect, model::Model};
+use crate::rbg::labels;
 
 /// Annotation that makes a pod a model server: `vllm` or `sglang`.
 pub const ENGINE_ANNOTATION: &str = "fleet.rbg-autoscaler.dev/engine";
 /// Annotation that names its model: `70b-tp4` or `8b` (the default).
 pub const MODEL_ANNOTATION: &str = "fleet.rbg-autoscaler.dev/model";
-
-const GROUP: &str = "rbg.workloads.x-k8s.io/group-name";
-const ROLE: &str = "rbg.workloads.x-k8s.io/role-name";
-const REPLICA: &str = "rbg.workloads.x-k8s.io/role-instance-name";
-const INDEX_LABELS: [&str; 2] =
-    ["rbg.workloads.x-k8s.io/component-index", "leaderworkerset.sigs.k8s.io/worker-index"];
-const SIZE: &str = "rbg.workloads.x-k8s.io/component-size";
-const LWS_NAME: &str = "leaderworkerset.sigs.k8s.io/name";
-const LWS_REPLICA: &str = "leaderworkerset.sigs.k8s.io/group-index";
 
 /// A pod that is a model server, or part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +31,8 @@ pub struct Endpoint {
     pub ready: bool,
     /// Whether it is being deleted.
     pub terminating: bool,
+    /// Number of pods its replica must have, as far as the pod tells.
+    pub replica_size: usize,
     /// Which engine's metrics it shows.
     pub dialect: Dialect,
     /// What it can do.
@@ -55,12 +49,15 @@ impl Endpoint {
             None => Model::LLAMA_8B,
         };
         let status = pod.status.as_ref();
+        let labels = pod.metadata.labels.clone().unwrap_or_default();
+        let size = labels.get(labels::COMPONENT_SIZE).or_else(|| annotations.get(labels::LWS_SIZE));
         let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         Some(Self {
             namespace: pod.metadata.namespace.clone()?,
             name: pod.metadata.name.clone()?,
             uid: pod.metadata.uid.clone().unwrap_or_default(),
-            labels: pod.metadata.labels.clone().unwrap_or_default(),
+            replica_size: size.and_then(|size| size.parse().ok()).unwrap_or(1),
+            labels,
             address: status
                 .and_then(|status| status.pod_ip.as_ref())
                 .and_then(|address| address.parse().ok()),
@@ -76,19 +73,16 @@ impl Endpoint {
 
     /// Reports whether it answers for its replica: not a worker of a leader-worker role.
     pub fn leads(&self) -> bool {
-        INDEX_LABELS.iter().all(|label| self.labels.get(*label).is_none_or(|index| index == "0"))
-    }
-
-    /// Returns the number of pods its replica must have, as far as the labels tell.
-    pub fn replica_size(&self) -> usize {
-        self.labels.get(SIZE).and_then(|size| size.parse().ok()).unwrap_or(1)
+        let indices = [labels::COMPONENT_INDEX, labels::LWS_WORKER_INDEX];
+        indices.iter().all(|label| self.labels.get(*label).is_none_or(|index| index == "0"))
     }
 
     /// Returns a name for the replica it is part of, unique within the cluster.
     pub fn replica(&self) -> (&str, &str, &str) {
         let label = |name| self.labels.get(name).map(String::as_str);
-        let (set, replica) = match (label(REPLICA), label(LWS_NAME), label(LWS_REPLICA)) {
-            (Some(replica), ..) => (label(GROUP).unwrap_or_default(), replica),
+        let own = label(labels::ROLE_INSTANCE_NAME);
+        let (set, replica) = match (own, label(labels::LWS_NAME), label(labels::LWS_GROUP_INDEX)) {
+            (Some(replica), ..) => (label(labels::GROUP_NAME).unwrap_or_default(), replica),
             (None, Some(set), Some(replica)) => (set, replica),
             _ => ("", self.name.as_str()),
         };
@@ -112,7 +106,7 @@ impl Target {
 
     /// Chooses the pods of a role of a group.
     pub fn role(namespace: &str, group: &str, role: &str) -> Self {
-        Self::labels(namespace, &[(GROUP, group), (ROLE, role)])
+        Self::labels(namespace, &[(labels::GROUP_NAME, group), (labels::ROLE_NAME, role)])
     }
 
     /// Chooses the pods that carry all these labels; all of the namespace's pods when there are none.
@@ -166,21 +160,21 @@ mod tests {
         for case in [
             Case {
                 name: "leader of a leader-worker role",
-                labels: serde_json::json!({GROUP: "g", REPLICA: "g-decode-0", INDEX_LABELS[0]: "0", SIZE: "4"}),
+                labels: serde_json::json!({labels::GROUP_NAME: "g", labels::ROLE_INSTANCE_NAME: "g-decode-0", labels::COMPONENT_INDEX: "0", labels::COMPONENT_SIZE: "4"}),
                 leads: true,
                 replica: ("n", "g", "g-decode-0"),
                 size: 4,
             },
             Case {
                 name: "worker of a leader-worker role",
-                labels: serde_json::json!({GROUP: "g", REPLICA: "g-decode-0", INDEX_LABELS[0]: "3", SIZE: "4"}),
+                labels: serde_json::json!({labels::GROUP_NAME: "g", labels::ROLE_INSTANCE_NAME: "g-decode-0", labels::COMPONENT_INDEX: "3", labels::COMPONENT_SIZE: "4"}),
                 leads: false,
                 replica: ("n", "g", "g-decode-0"),
                 size: 4,
             },
             Case {
                 name: "worker of a LeaderWorkerSet",
-                labels: serde_json::json!({LWS_NAME: "g-decode", LWS_REPLICA: "2", INDEX_LABELS[1]: "1"}),
+                labels: serde_json::json!({labels::LWS_NAME: "g-decode", labels::LWS_GROUP_INDEX: "2", labels::LWS_WORKER_INDEX: "1"}),
                 leads: false,
                 replica: ("n", "g-decode", "2"),
                 size: 1,
@@ -189,14 +183,17 @@ mod tests {
             let endpoint = Endpoint::from_pod(&pod(&case.labels, "sglang")).expect(case.name);
             assert_eq!(endpoint.leads(), case.leads, "{}", case.name);
             assert_eq!(endpoint.replica(), case.replica, "{}", case.name);
-            assert_eq!(endpoint.replica_size(), case.size, "{}", case.name);
+            assert_eq!(endpoint.replica_size, case.size, "{}", case.name);
         }
     }
 
     #[test]
     fn targets_choose_by_name_or_labels() {
-        let endpoint = Endpoint::from_pod(&pod(&serde_json::json!({GROUP: "g", ROLE: "decode"}), "vllm"))
-            .expect("a pod");
+        let endpoint = Endpoint::from_pod(&pod(
+            &serde_json::json!({labels::GROUP_NAME: "g", labels::ROLE_NAME: "decode"}),
+            "vllm",
+        ))
+        .expect("a pod");
         assert!(Target::pod("n", "p").matches(&endpoint));
         assert!(Target::role("n", "g", "decode").matches(&endpoint));
         assert!(Target::labels("n", &[]).matches(&endpoint));

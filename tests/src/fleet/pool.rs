@@ -163,6 +163,11 @@ impl Pool {
         LoadId(self.loads.len() - 1)
     }
 
+    /// Returns the loads so far, ended ones too.
+    pub fn load_ids(&self) -> impl Iterator<Item = LoadId> + use<> {
+        (0..self.loads.len()).map(LoadId)
+    }
+
     /// Ends a load: nothing more arrives, what was sent goes on.
     pub fn stop_load(&mut self, id: LoadId) {
         if let Some(load) = self.loads.get_mut(id.0) {
@@ -252,7 +257,7 @@ impl Replica {
         for Member { endpoint, .. } in members {
             let replica = replicas.entry(endpoint.replica()).or_default();
             replica.pods += 1;
-            replica.wanted = replica.wanted.max(endpoint.replica_size());
+            replica.wanted = replica.wanted.max(endpoint.replica_size);
             replica.ready += usize::from(endpoint.ready);
             replica.terminating += usize::from(endpoint.terminating);
         }

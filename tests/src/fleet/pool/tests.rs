@@ -13,6 +13,7 @@ fn endpoint(index: u8, model: Model) -> Endpoint {
         bound: true,
         ready: true,
         terminating: false,
+        replica_size: 1,
         dialect: Dialect::Vllm,
         model,
     }
@@ -102,9 +103,9 @@ fn a_leader_serves_only_while_its_replica_is_whole() {
         labels: BTreeMap::from([
             ("rbg.workloads.x-k8s.io/role-instance-name".to_owned(), "g-decode-0".to_owned()),
             ("rbg.workloads.x-k8s.io/component-index".to_owned(), index.to_string()),
-            ("rbg.workloads.x-k8s.io/component-size".to_owned(), "2".to_owned()),
         ]),
         ready,
+        replica_size: 2,
         ..endpoint(index, Model::LLAMA_8B)
     };
     let mut pool = Pool::new(1.0, 0.0);
