@@ -1,5 +1,7 @@
 //! The objects that other programs write and read.
 
 pub mod autoscaler;
+#[cfg(feature = "io")]
+pub mod crd;
 pub mod rbg;
 pub mod snapshot;
