@@ -4,4 +4,5 @@ pub mod autoscaler;
 #[cfg(feature = "io")]
 pub mod crd;
 pub mod rbg;
+pub mod replica;
 pub mod snapshot;

@@ -2,7 +2,12 @@
 //!
 //! `kubectl rbga snapshot` writes one for a live group, a bug report attaches it, `kubectl rbga decide` replays it.
 
-use std::collections::BTreeMap;
+mod convert;
+mod fields;
+mod parse;
+mod reading;
+
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -11,11 +16,35 @@ use k8s_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::autoscaler::{RoleBasedGroupAutoscalerSpec, RoleBasedGroupAutoscalerStatus};
+pub use convert::DecisionInput;
+
+use super::autoscaler::{Problem, RoleBasedGroupAutoscalerSpec};
 use crate::{
     scaling::{Condition, MetricStatus, RoleHistory, Step},
     units::{GatewayDuration, MilliValue, Replicas},
 };
+
+/// What is wrong with a document; every problem names the field, the value and the fix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotError {
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+impl std::error::Error for SnapshotError {}
+
+impl fmt::Display for SnapshotError {
+    /// Writes one problem per line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
 
 /// Everything one decision saw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -98,7 +127,7 @@ pub struct AutoscalerObject {
     pub spec: RoleBasedGroupAutoscalerSpec,
     /// Not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<RoleBasedGroupAutoscalerStatus>,
+    pub status: Option<serde_json::Value>,
 }
 
 /// What is seen of one role.

@@ -1,0 +1,1 @@
+//! Folds of pods.

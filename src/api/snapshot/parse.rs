@@ -1,0 +1,197 @@
+//! From text to [`ScalingSnapshot`]: YAML or JSON, with every complaint naming the field, the value and the fix.
+//!
+//! Unknown keys are refused in our own parts and in the verbatim autoscaling/v2 parts, and ignored inside core/v1
+//! objects, metadata and the status of a pasted policy.
+
+use std::fmt::Write as _;
+
+use k8s_openapi::api::autoscaling::v2::{
+    ContainerResourceMetricSource, ExternalMetricSource, HorizontalPodAutoscalerBehavior, ObjectMetricSource,
+    PodsMetricSource, ResourceMetricSource,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{ScalingSnapshot, SnapshotError, fields};
+use crate::api::autoscaler::Problem;
+
+impl ScalingSnapshot {
+    /// Reads a document, JSON when it begins with a brace, else YAML.
+    pub fn parse(text: &str) -> Result<Self, SnapshotError> {
+        let mut value = read(text)?;
+        quote_quantities(&mut value, "");
+        let mut problems = unknown_in_verbatim(&value);
+        let (snapshot, unknown) = typed::<Self>(value)?;
+        problems.extend(unknown.into_iter().filter(|path| !is_foreign(path)).map(|path| unknown_key(&path)));
+        if problems.is_empty() { Ok(snapshot) } else { Err(SnapshotError { problems }) }
+    }
+}
+
+fn problem(field: impl Into<String>, message: impl Into<String>) -> SnapshotError {
+    SnapshotError { problems: vec![Problem { field: field.into(), message: message.into() }] }
+}
+
+fn read(text: &str) -> Result<Value, SnapshotError> {
+    let value: Value = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text)
+            .map_err(|error| problem("document", format!("is no JSON: {error}; fix the syntax there")))?
+    } else {
+        let mut options = serde_saphyr::Options::default();
+        options.strict_booleans = true;
+        options.with_snippet = false;
+        if let Some(budget) = &mut options.budget {
+            budget.max_events = 200_000_000;
+            budget.max_nodes = 100_000_000;
+            budget.max_total_scalar_bytes = 1 << 30;
+            budget.max_reader_input_bytes = None;
+        }
+        serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| problem("document", format!("is no YAML: {error}; fix the syntax there")))?
+    };
+    match value {
+        Value::Object(_) => Ok(value),
+        Value::Null => {
+            Err(problem("document", "is empty; write a ScalingSnapshot with autoscaler and roles"))
+        }
+        _ => Err(problem("document", "is no mapping; write a ScalingSnapshot with autoscaler and roles")),
+    }
+}
+
+/// Reads a value into a type; also returns the paths of keys that the type does not know.
+fn typed<T: DeserializeOwned>(value: Value) -> Result<(T, Vec<String>), SnapshotError> {
+    let mut unknown = Vec::new();
+    let mut track = serde_path_to_error::Track::new();
+    let deserializer = serde_path_to_error::Deserializer::new(value, &mut track);
+    let result = serde_ignored::deserialize(deserializer, |path| unknown.push(path_text(&path)));
+    result.map(|read| (read, unknown)).map_err(|error: serde_json::Error| {
+        let path = track.path().to_string();
+        let field = if path == "." { "document".to_owned() } else { path };
+        problem(field, explain(&error.to_string()))
+    })
+}
+
+/// Adds the fix where serde only names the type.
+fn explain(message: &str) -> String {
+    if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        return format!("{field} is missing; add it");
+    }
+    if message.contains("; write") || message.contains("quote it") {
+        return message.to_owned();
+    }
+    let bare =
+        message.strip_prefix("invalid type: ").and_then(|rest| rest.strip_suffix(", expected a string"));
+    if let Some((_, literal)) = bare.and_then(|bare| bare.strip_suffix('`')?.split_once(" `")) {
+        return format!("{literal} is not a text; quote it: write \"{literal}\"");
+    }
+    match message.rsplit_once(", expected ") {
+        Some((what, expected)) => format!("{what}; write {expected}"),
+        None => message.to_owned(),
+    }
+}
+
+fn path_text(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", path_text(parent)),
+        Path::Map { parent, key } => {
+            let mut text = path_text(parent);
+            if !text.is_empty() {
+                text.push('.');
+            }
+            text.push_str(key);
+            text
+        }
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            path_text(parent)
+        }
+    }
+}
+
+/// Whether a path lies inside an object that is not ours.
+fn is_foreign(path: &str) -> bool {
+    let inside = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(['.', '[']));
+    if ["metadata", "autoscaler.metadata", "capacity.nodes", "capacity.pods"].into_iter().any(inside) {
+        return true;
+    }
+    // roles.<name>.pods[…]… and roles.<name>.templates[…].spec…; a role's name may hold dots.
+    path.starts_with("roles.")
+        && (path.contains(".pods[")
+            || path.split_once(".templates[").is_some_and(|(_, rest)| rest.contains("].spec.")))
+}
+
+fn unknown_key(path: &str) -> Problem {
+    let key = path.rsplit('.').next().unwrap_or(path);
+    let mut message = "is no field of this document; remove it".to_owned();
+    if let Some(near) = fields::nearest(key) {
+        let _ = write!(message, ", or did you mean {near:?}?");
+    }
+    Problem { field: path.to_owned(), message }
+}
+
+/// Turns integers into text where Kubernetes writes quantities, in core/v1 objects and verbatim metrics alike.
+fn quote_quantities(value: &mut Value, key: &str) {
+    match value {
+        Value::Object(map) => {
+            let quantities = matches!(key, "requests" | "limits" | "allocatable" | "capacity" | "overhead");
+            for (name, child) in map {
+                let quantity = quantities
+                    || key == "target" && matches!(name.as_str(), "value" | "averageValue")
+                    || name == "slopePerSecond"
+                    || matches!(key, "scaleUp" | "scaleDown") && name == "tolerance";
+                match child {
+                    Value::Number(number) if quantity && !number.is_f64() => {
+                        *child = Value::String(number.to_string());
+                    }
+                    _ => quote_quantities(child, name),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| quote_quantities(item, "")),
+        _ => {}
+    }
+}
+
+/// Finds unknown keys inside the verbatim parts, whose readers do not report them.
+fn unknown_in_verbatim(document: &Value) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let roles = document.pointer("/autoscaler/spec/roles").and_then(Value::as_array);
+    for (index, role) in roles.into_iter().flatten().enumerate() {
+        let path = format!("autoscaler.spec.roles[{index}]");
+        if let Some(behavior) = role.get("behavior") {
+            unknown_in::<HorizontalPodAutoscalerBehavior>(
+                &mut problems,
+                &format!("{path}.behavior"),
+                behavior,
+            );
+        }
+        let lists =
+            [("metrics", role.get("metrics")), ("scaleToZero.wakeOn", role.pointer("/scaleToZero/wakeOn"))];
+        for (list, entries) in lists {
+            for (at, entry) in entries.and_then(Value::as_array).into_iter().flatten().enumerate() {
+                let path = format!("{path}.{list}[{at}]");
+                for (field, source) in entry.as_object().into_iter().flatten() {
+                    let path = format!("{path}.{field}");
+                    match field.as_str() {
+                        "pods" => unknown_in::<PodsMetricSource>(&mut problems, &path, source),
+                        "object" => unknown_in::<ObjectMetricSource>(&mut problems, &path, source),
+                        "external" => unknown_in::<ExternalMetricSource>(&mut problems, &path, source),
+                        "resource" => unknown_in::<ResourceMetricSource>(&mut problems, &path, source),
+                        "containerResource" => {
+                            unknown_in::<ContainerResourceMetricSource>(&mut problems, &path, source);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    problems
+}
+
+fn unknown_in<T: DeserializeOwned>(problems: &mut Vec<Problem>, path: &str, value: &Value) {
+    let mut unknown = Vec::new();
+    // A value of another type is told when the whole document is read.
+    let _ = serde_ignored::deserialize::<_, _, T>(value, |key| unknown.push(path_text(&key)));
+    problems.extend(unknown.into_iter().map(|key| unknown_key(&format!("{path}.{key}"))));
+}
