@@ -1,4 +1,5 @@
 //! A real control plane on loopback, a model-server fleet, end-to-end tests and the demo.
 
+pub mod chart;
 pub mod fleet;
 pub mod rbg;
