@@ -4,11 +4,22 @@
 //! pods with their names and labels, the status, and the habits of the scaling adapter. Everything here is written from facts
 //! about upstream and shares no constant with the programs under test, so that a wrong label there cannot hide here.
 
+mod blueprint;
 pub mod crds;
 pub mod labels;
 pub mod manifest;
+mod members;
+mod observed;
+mod plan;
+mod reconcile;
+mod scaling_adapter;
+mod stand_in;
+mod status;
+mod template;
 pub mod types;
+mod workload;
 
 pub use crds::install_crds;
 pub use manifest::{groups, manifest};
+pub use stand_in::StandIn;
 pub use types::{RoleBasedGroup, RoleBasedGroupScalingAdapter};
