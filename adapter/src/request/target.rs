@@ -64,7 +64,8 @@ impl Target {
     }
 }
 
-fn decode(text: &str, form: bool) -> Result<String, RequestError> {
+/// Decodes percent escapes, and `+` as a space in a form.
+pub(crate) fn decode(text: &str, form: bool) -> Result<String, RequestError> {
     let refused = || RequestError::bad_request(format!("malformed percent-encoding in {text:?}"));
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());

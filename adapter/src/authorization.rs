@@ -1,0 +1,191 @@
+//! Who may ask what: always-allowed paths, `system:masters`, and else the API server's answer, remembered for a short time.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use tokio::{sync::OnceCell, time::Instant};
+
+use crate::{authentication::User, request::target::Target};
+
+pub mod review;
+
+/// The group that may do everything.
+const MASTERS: &str = "system:masters";
+/// More remembered answers than this are swept.
+const REMEMBERED: usize = 4096;
+
+/// What is asked, as RBAC sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Attributes {
+    /// A path that is no resource: discovery, health, own metrics.
+    Path(String),
+    /// A metric, as a resource.
+    Resource {
+        /// `get` when there is a name, else `list`.
+        verb: &'static str,
+        /// The API group.
+        group: String,
+        /// Its version.
+        version: String,
+        /// Empty for root-scoped resources.
+        namespace: String,
+        /// Such as `pods`; the metric's name for external metrics.
+        resource: String,
+        /// The metric's name for custom metrics of objects.
+        subresource: String,
+        /// The object's name, `*` included.
+        name: String,
+    },
+}
+
+/// Asks somebody who knows; the API server, or a fake.
+pub trait Reviewer: Send + Sync {
+    /// Says whether a user may do it. Errors: why nobody could say.
+    fn review<'a>(
+        &'a self,
+        user: &'a User,
+        attributes: &'a Attributes,
+    ) -> BoxFuture<'a, Result<Verdict, String>>;
+}
+
+/// What the API server said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Allowed,
+    /// Not so; the reason if one was given.
+    Denied(String),
+}
+
+/// How long answers are remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Permissions.
+    pub allowed: Duration,
+    /// Refusals.
+    pub denied: Duration,
+}
+
+/// Decides, and remembers; equal questions asked at once are asked once.
+pub struct Authorizer {
+    reviewer: Arc<dyn Reviewer>,
+    memory: Memory,
+    always_allowed: Vec<String>,
+    answers: Mutex<HashMap<Question, Arc<Answer>>>,
+}
+
+type Question = (User, Attributes);
+
+#[derive(Default)]
+struct Answer {
+    verdict: OnceCell<(Verdict, Instant)>,
+}
+
+impl Attributes {
+    /// Returns the attributes of a GET, as kube-apiserver derives them from a path.
+    pub fn of(path: &str, target: &Target) -> Self {
+        let segments: Vec<&str> = target.segments().iter().map(String::as_str).collect();
+        let ["apis", group, version, rest @ ..] = segments.as_slice() else {
+            return Self::Path(path.to_owned());
+        };
+        let (namespace, parts) = match rest {
+            [] => return Self::Path(path.to_owned()),
+            ["namespaces", namespace, parts @ ..] if !parts.is_empty() => (*namespace, parts),
+            // A namespace itself: its name is both.
+            ["namespaces", name] => (*name, rest),
+            _ => ("", rest),
+        };
+        let part = |index: usize| parts.get(index).copied().unwrap_or_default().to_owned();
+        Self::Resource {
+            verb: if parts.len() > 1 { "get" } else { "list" },
+            group: (*group).to_owned(),
+            version: (*version).to_owned(),
+            namespace: namespace.to_owned(),
+            resource: part(0),
+            name: part(1),
+            subresource: part(2),
+        }
+    }
+}
+
+impl fmt::Display for Attributes {
+    /// Writes what follows `User "x" cannot` in a refusal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "get path {path:?}"),
+            Self::Resource { verb, group, namespace, resource, subresource, .. } => {
+                let slash = if subresource.is_empty() { "" } else { "/" };
+                write!(f, "{verb} resource \"{resource}{slash}{subresource}\" in API group {group:?}")?;
+                if namespace.is_empty() {
+                    f.write_str(" at the cluster scope")
+                } else {
+                    write!(f, " in the namespace {namespace:?}")
+                }
+            }
+        }
+    }
+}
+
+impl Authorizer {
+    /// Returns an authorizer that lets everybody read `always_allowed`, where a trailing `*` stands for anything.
+    pub fn new(reviewer: Arc<dyn Reviewer>, memory: Memory, always_allowed: Vec<String>) -> Self {
+        Self { reviewer, memory, always_allowed, answers: Mutex::default() }
+    }
+
+    /// Says whether a path is open to everybody.
+    pub fn is_always_allowed(&self, path: &str) -> bool {
+        self.always_allowed.iter().any(|allowed| match allowed.strip_suffix('*') {
+            Some(prefix) => path.starts_with(prefix),
+            None => path == allowed,
+        })
+    }
+
+    /// Says whether a user may do it. Errors: why nobody could say; never remembered.
+    pub async fn authorize(&self, user: &User, attributes: &Attributes) -> Result<Verdict, String> {
+        if user.groups.iter().any(|group| group == MASTERS) {
+            return Ok(Verdict::Allowed);
+        }
+        let answer = self.answer((user.clone(), attributes.clone()));
+        let (verdict, _) = answer
+            .verdict
+            .get_or_try_init(|| async {
+                let verdict = self.reviewer.review(user, attributes).await?;
+                let lasts = match verdict {
+                    Verdict::Allowed => self.memory.allowed,
+                    Verdict::Denied(_) => self.memory.denied,
+                };
+                Ok::<_, String>((verdict, Instant::now() + lasts))
+            })
+            .await?;
+        Ok(verdict.clone())
+    }
+
+    /// The answer that is known or under way, else a new one to be filled.
+    fn answer(&self, question: Question) -> Arc<Answer> {
+        let now = Instant::now();
+        let is_over = |answer: &Answer| answer.verdict.get().is_some_and(|(_, until)| *until <= now);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = answers.get(&question)
+            && !is_over(answer)
+        {
+            return answer.clone();
+        }
+        if answers.len() >= REMEMBERED {
+            answers.retain(|_, answer| answer.verdict.initialized() && !is_over(answer));
+        }
+        if answers.len() >= REMEMBERED {
+            answers.clear();
+        }
+        let answer = Arc::new(Answer::default());
+        answers.insert(question, answer.clone());
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests;
