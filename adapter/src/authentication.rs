@@ -8,7 +8,10 @@ use http::HeaderMap;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::{
-    authentication::trust::{FrontProxy, Trust},
+    authentication::{
+        subject::Subject,
+        trust::{FrontProxy, Trust},
+    },
     request::target,
 };
 
@@ -60,46 +63,63 @@ impl User {
     }
 }
 
-/// Returns who a certificate and the headers beside it stand for; `None` when nothing was presented.
-///
-/// Headers count only from a certificate of the front proxy; without a user name in them the certificate stands for itself.
-/// Errors: a certificate that neither the front proxy's nor the clients' authority signed is never anonymous.
-/// Source: Kubernetes, "Configure the aggregation layer"; kube-apiserver's order of authenticators.
-pub fn authenticate(
-    trust: &Trust,
-    chain: &[CertificateDer<'_>],
-    headers: &HeaderMap,
-    now: UnixTime,
-) -> Result<Option<User>, AuthenticationError> {
-    if chain.is_empty() {
-        return Ok(None);
+/// Whom a connection's client certificate may speak for; true as long as the trust it was judged by.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    is_present: bool,
+    front_proxy: Option<Result<(), String>>,
+    client: Option<Result<Subject, String>>,
+}
+
+impl Identity {
+    /// Judges a chain; an empty one stands for a connection without a certificate.
+    pub fn of(chain: &[CertificateDer<'_>], trust: &Trust, now: UnixTime) -> Self {
+        if chain.is_empty() {
+            return Self { is_present: false, front_proxy: None, client: None };
+        }
+        Self {
+            is_present: true,
+            front_proxy: trust.front_proxy.as_ref().map(|proxy| proxy.verify(chain, now)),
+            client: trust.client_ca.as_ref().map(|bundle| bundle.verify(chain, now)),
+        }
     }
-    let mut why = Vec::new();
-    match trust.front_proxy.as_ref().map(|proxy| (proxy, proxy.verify(chain, now))) {
-        Some((proxy, Ok(()))) => {
-            if let Some(user) = proxy.user(headers) {
-                return Ok(Some(user.known()));
+
+    /// Returns who a request's headers and the certificate stand for; `None` when no certificate was presented.
+    ///
+    /// Headers count only from a certificate of the front proxy; without a user name in them the certificate stands for itself.
+    /// Errors: a certificate that neither the front proxy's nor the clients' authority signed is never anonymous.
+    /// Source: Kubernetes, "Configure the aggregation layer"; kube-apiserver's order of authenticators.
+    pub fn user(&self, trust: &Trust, headers: &HeaderMap) -> Result<Option<User>, AuthenticationError> {
+        if !self.is_present {
+            return Ok(None);
+        }
+        let mut why = Vec::new();
+        match (&self.front_proxy, &trust.front_proxy) {
+            (Some(Ok(())), Some(proxy)) => {
+                if let Some(user) = proxy.user(headers) {
+                    return Ok(Some(user.known()));
+                }
+                why.push("front proxy: no user name in the headers".to_owned());
             }
-            why.push("front proxy: no user name in the headers".to_owned());
+            (Some(Err(refused)), _) => why.push(format!("front proxy: {refused}")),
+            _ => {}
         }
-        Some((_, Err(refused))) => why.push(format!("front proxy: {refused}")),
-        None => {}
-    }
-    match trust.client_ca.as_ref().map(|bundle| bundle.verify(chain, now)) {
-        Some(Ok(subject)) if subject.common_name.is_empty() => {
-            why.push("client certificate: no common name in it".to_owned());
+        match &self.client {
+            Some(Ok(subject)) if subject.common_name.is_empty() => {
+                why.push("client certificate: no common name in it".to_owned());
+            }
+            Some(Ok(subject)) => {
+                let (name, groups) = (subject.common_name.clone(), subject.organizations.clone());
+                return Ok(Some(User { name, groups, ..User::default() }.known()));
+            }
+            Some(Err(refused)) => why.push(format!("client certificate: {refused}")),
+            None => {}
         }
-        Some(Ok(subject)) => {
-            let user = User { name: subject.common_name, groups: subject.organizations, ..User::default() };
-            return Ok(Some(user.known()));
+        if why.is_empty() {
+            why.push("no authority for client certificates is known".to_owned());
         }
-        Some(Err(refused)) => why.push(format!("client certificate: {refused}")),
-        None => {}
+        Err(AuthenticationError { why: why.join("; ") })
     }
-    if why.is_empty() {
-        why.push("no authority for client certificates is known".to_owned());
-    }
-    Err(AuthenticationError { why: why.join("; ") })
 }
 
 impl FrontProxy {

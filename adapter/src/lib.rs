@@ -1,6 +1,17 @@
 //! The metrics adapter: answers custom, external and resource metrics of Kubernetes from Prometheus.
 
+pub mod accept;
+pub mod app;
 pub mod authentication;
 pub mod authorization;
+pub mod cluster;
+pub mod custom;
+pub mod discovery;
+pub mod options;
+pub mod peer;
+pub mod pods;
+pub mod reply;
 pub mod request;
 pub mod selector;
+pub mod server;
+pub mod tls;

@@ -58,6 +58,15 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         .collect()
 }
 
+fn authenticate(
+    trust: &Trust,
+    chain: &[CertificateDer<'_>],
+    headers: &HeaderMap,
+    now: UnixTime,
+) -> Result<Option<User>, AuthenticationError> {
+    Identity::of(chain, trust, now).user(trust, headers)
+}
+
 /// Inside the validity of rcgen's default certificates.
 fn now() -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000))

@@ -1,0 +1,262 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Mutex,
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use rbg_autoscaler::{
+    metrics::{
+        Sample, Signal, SourceError, catalog, collector,
+        source::{Answer, Source},
+    },
+    units::MilliValue,
+};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rustls_pki_types::CertificateDer;
+use tower::ServiceExt;
+
+use super::*;
+use crate::{
+    authorization::{Memory, Reviewer},
+    pods::{Pod, Pods},
+};
+
+const NOW: &str = "2026-11-20T10:00:30Z";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+/// p1 and p2 have values, p3's is stale, reborn's is older than the pod; down when told so.
+#[derive(Default)]
+struct Engines {
+    is_down: Mutex<bool>,
+}
+
+impl Source for Engines {
+    fn collect<'a>(&'a self, signal: &'a Signal, _: Timestamp) -> BoxFuture<'a, Result<Answer, SourceError>> {
+        if *self.is_down.lock().expect("not poisoned") {
+            let (source_name, cause) =
+                ("prometheus at http://p:9090".to_owned(), "connection refused".to_owned());
+            return futures::future::ready(Err(SourceError::Unreachable { source_name, cause })).boxed();
+        }
+        let sample = |milli, time| Sample { value: MilliValue::from_milli(milli), time: at(time) };
+        let mut samples = vec![
+            ("a", "p1", sample(12_500, "2026-11-20T10:00:25Z")),
+            ("a", "p2", sample(3000, "2026-11-20T10:00:24Z")),
+            ("a", "p3", sample(9000, "2026-11-20T09:59:00Z")),
+            ("a", "reborn", sample(7000, "2026-11-20T10:00:10Z")),
+            ("a", "gone", sample(7000, "2026-11-20T10:00:25Z")),
+            ("b", "p1", sample(1000, "2026-11-20T10:00:25Z")),
+        ];
+        if signal.name == "kv_cache_usage" {
+            samples.clear();
+        }
+        futures::future::ready(Ok(Answer { samples: samples.into_iter().collect(), ..Answer::default() }))
+            .boxed()
+    }
+
+    fn name(&self) -> String {
+        "engines".to_owned()
+    }
+}
+
+/// Allows `hpa` everything, and nobody else anything.
+struct OnlyHpa;
+
+impl Reviewer for OnlyHpa {
+    fn review<'a>(&'a self, user: &'a User, _: &'a Attributes) -> BoxFuture<'a, Result<Verdict, String>> {
+        let allowed = user.name == "hpa";
+        let verdict = if allowed { Verdict::Allowed } else { Verdict::Denied(String::new()) };
+        futures::future::ready(Ok(verdict)).boxed()
+    }
+}
+
+struct World {
+    app: Arc<App>,
+    engines: Arc<Engines>,
+    peer: Arc<Peer>,
+}
+
+fn pod(role: &str, started: &str) -> Arc<Pod> {
+    let labels = [("app", "web"), ("role", role)].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Arc::new(Pod::new(labels.into(), Some(at(started))))
+}
+
+fn front_proxy() -> (Trust, CertificateDer<'static>) {
+    let authority = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let pem = params.self_signed(&authority).expect("a certificate").pem();
+    let issuer = Issuer::new(params, authority);
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "front-proxy");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = params.signed_by(&KeyPair::generate().expect("a key"), &issuer).expect("a certificate");
+    let data = [
+        ("requestheader-client-ca-file", pem.as_str()),
+        ("requestheader-username-headers", r#"["X-Remote-User"]"#),
+        ("requestheader-group-headers", r#"["X-Remote-Group"]"#),
+    ];
+    let data: BTreeMap<_, _> = data.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    (Trust::from_config_map(&data).expect("usable"), certificate.der().clone())
+}
+
+fn world() -> World {
+    let clock: Clock = Arc::new(|| at(NOW));
+    let engines = Arc::new(Engines::default());
+    let options = collector::Options::every(Duration::from_secs(15), clock.clone());
+    let collector = Collector::new(engines.clone(), catalog::built_in(), options);
+    let running = collector.clone();
+    tokio::spawn(async move { running.run().await });
+    let started = "2026-11-20T09:00:00Z";
+    let of_a: Pods = [
+        ("p1", pod("decode", started)),
+        ("p2", pod("decode", started)),
+        ("p3", pod("decode", started)),
+        ("reborn", pod("decode", "2026-11-20T10:00:20Z")),
+        ("silent", pod("router", started)),
+    ]
+    .map(|(name, pod)| (name.to_owned(), pod))
+    .into();
+    let pods = Arc::new(PodCache::default());
+    pods.replace(HashMap::from([("a".to_owned(), of_a)]));
+    let (trust, certificate) = front_proxy();
+    let memory = Memory { allowed: Duration::from_secs(10), denied: Duration::from_secs(10) };
+    let authorizer = Authorizer::new(Arc::new(OnlyHpa), memory, vec!["/healthz".to_owned()]);
+    let trust = watch::channel(Some(Arc::new(trust))).1;
+    let app = Arc::new(App { collector, pods, trust, authorizer, clock });
+    World { app, engines, peer: Arc::new(Peer::new(vec![certificate])) }
+}
+
+impl World {
+    async fn ask(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        peer: Arc<Peer>,
+    ) -> (StatusCode, HeaderMap, String) {
+        let mut request = Request::get(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.extension(peer).body(Body::empty()).expect("a request");
+        let response = router(self.app.clone()).oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("UTF-8"))
+    }
+
+    /// Asks as the HPA controller, through the front proxy.
+    async fn get(&self, path: &str) -> String {
+        let (status, _, body) = self.ask(path, &[("x-remote-user", "hpa")], self.peer.clone()).await;
+        format!("{} {body}", status.as_u16())
+    }
+}
+
+const V1: &str = "/apis/custom.metrics.k8s.io/v1beta1";
+const V2: &str = "/apis/custom.metrics.k8s.io/v1beta2";
+
+#[tokio::test(start_paused = true)]
+async fn the_hpa_s_request() {
+    let world = world();
+    let selector = "labelSelector=app%3Dweb%2Crole+in+%28decode%29";
+    insta::assert_snapshot!(
+        "pods_v1beta1",
+        world.get(&format!("{V1}/namespaces/a/pods/%2A/queue_length?{selector}")).await
+    );
+    insta::assert_snapshot!(
+        "pods_v1beta2",
+        world.get(&format!("{V2}/namespaces/a/pods/*/qps?{selector}")).await
+    );
+    insta::assert_snapshot!(
+        "one_pod",
+        world.get(&format!("{V2}/namespaces/a/pods/p2/queue_length?pretty=true")).await
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_data_is_an_empty_list_or_a_404_that_says_why() {
+    let world = world();
+    for (name, path) in [
+        ("nothing_known_of_all", format!("{V2}/namespaces/a/pods/*/kv_cache_usage")),
+        ("no_pod_matches", format!("{V2}/namespaces/a/pods/*/queue_length?labelSelector=app%3Dother")),
+        ("no_such_pod", format!("{V2}/namespaces/a/pods/gone/queue_length")),
+        ("stale_pod", format!("{V2}/namespaces/a/pods/p3/queue_length")),
+        ("older_than_its_pod", format!("{V2}/namespaces/a/pods/reborn/queue_length")),
+        ("no_such_metric", format!("{V2}/namespaces/a/pods/*/frobs")),
+        ("metric_selector", format!("{V2}/namespaces/a/pods/*/qps?metricLabelSelector=a%3Db")),
+        ("bad_selector", format!("{V2}/namespaces/a/pods/*/qps?labelSelector=a%3D%3D%3Db")),
+        ("no_such_path", "/apis/apps/v1".to_owned()),
+    ] {
+        insta::assert_snapshot!(name, world.get(&path).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cause_of_an_outage_is_the_message() {
+    let world = world();
+    *world.engines.is_down.lock().expect("not poisoned") = true;
+    insta::assert_snapshot!(
+        "prometheus_down",
+        world.get(&format!("{V2}/namespaces/a/pods/*/queue_length")).await
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_believed_or_may_not_gets_a_status() {
+    let world = world();
+    let path = format!("{V2}/namespaces/a/pods/*/queue_length");
+    let named = [("x-remote-user", "hpa"), ("x-remote-group", "system:masters")];
+    let nobody = Arc::new(Peer::default());
+    let (status, _, body) = world.ask(&path, &named, nobody.clone()).await;
+    assert_eq!(status, 403, "headers without the front proxy's certificate are nothing: {body}");
+    insta::assert_snapshot!("anonymous", body);
+    let (status, _, body) = world.ask(&path, &[("x-remote-user", "joe")], world.peer.clone()).await;
+    assert_eq!(status, 403);
+    insta::assert_snapshot!("forbidden", body);
+    let (status, _, body) = world.ask("/metrics", &[("x-remote-user", "joe")], world.peer.clone()).await;
+    assert_eq!(status, 403);
+    insta::assert_snapshot!("forbidden_path", body);
+    let stranger = Arc::new(Peer::new(vec![front_proxy().1]));
+    let (status, _, body) = world.ask(&path, &named, stranger).await;
+    assert_eq!(status, 401);
+    insta::assert_snapshot!("unauthorized", body);
+    for path in ["/healthz", "/livez", "/readyz"] {
+        assert_eq!(world.ask(path, &[], nobody.clone()).await.0, 200, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_get_is_served() {
+    let world = world();
+    let request = Request::post(format!("{V2}/namespaces/a/pods/*/queue_length"))
+        .header("x-remote-user", "hpa")
+        .extension(world.peer.clone())
+        .body(Body::empty())
+        .expect("a request");
+    let response = router(world.app.clone()).oneshot(request).await.expect("infallible");
+    assert_eq!(response.status(), 405);
+}
+
+#[tokio::test(start_paused = true)]
+async fn discovery_is_stable_and_in_the_form_asked_for() {
+    let world = world();
+    let hpa = ("x-remote-user", "hpa");
+    let (status, headers, body) = world.ask(V2, &[hpa], world.peer.clone()).await;
+    assert_eq!(status, 200);
+    assert!(body.contains(r#""name":"pods/queue_length""#), "{body}");
+    let tag = headers[header::ETAG].to_str().expect("text").to_owned();
+    let (status, _, body) = world.ask(V2, &[hpa, ("if-none-match", &tag)], world.peer.clone()).await;
+    assert_eq!((status, body.as_str()), (StatusCode::NOT_MODIFIED, ""));
+
+    let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let (status, headers, body) =
+        world.ask("/apis", &[hpa, ("accept", aggregated)], world.peer.clone()).await;
+    assert_eq!((status, headers[header::CONTENT_TYPE].as_bytes()), (StatusCode::OK, aggregated.as_bytes()));
+    assert!(body.starts_with(r#"{"apiVersion":"apidiscovery.k8s.io/v2","items""#), "{body}");
+    let (status, _, body) = world.ask(V2, &[hpa, ("accept", "application/yaml")], world.peer.clone()).await;
+    assert_eq!(status, 406, "{body}");
+}

@@ -1,0 +1,118 @@
+//! custom.metrics.k8s.io for pods: answered from the collector's snapshot, for the live pods that a selector matches.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rbg_autoscaler::metrics::{Reading, Sample, collector::Collector};
+
+use crate::{
+    pods::{Pod, PodCache},
+    reply::{ObjectValue, ValueList},
+    request::{CustomRequest, ObjectName, RequestError},
+};
+
+/// How long the first reader of a signal waits for its first answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Answers a request about pods, if it is one and the metric is a signal; `None` when somebody else must know.
+pub async fn answer(
+    collector: &Collector,
+    pods: &PodCache,
+    request: &CustomRequest,
+    now: Timestamp,
+) -> Option<Result<Vec<u8>, RequestError>> {
+    let namespace = request.namespace.as_deref()?;
+    if !is_pods(request) || collector.signal(&request.metric).is_none() {
+        return None;
+    }
+    Some(signal(collector, pods, request, namespace, now).await)
+}
+
+/// Says whether a request is about pods, by their plural or singular name.
+pub fn is_pods(request: &CustomRequest) -> bool {
+    request.resource.group.is_empty() && matches!(request.resource.resource.as_str(), "pods" | "pod")
+}
+
+async fn signal(
+    collector: &Collector,
+    pods: &PodCache,
+    request: &CustomRequest,
+    namespace: &str,
+    now: Timestamp,
+) -> Result<Vec<u8>, RequestError> {
+    let metric = request.metric.as_str();
+    if !request.metric_selector.is_empty() {
+        let message = format!(
+            "{metric} has one value per pod and no labels of its own: leave out the metric's selector"
+        );
+        return Err(RequestError::bad_request(message));
+    }
+    if !pods.is_synced() {
+        return Err(unavailable("the pods of the cluster are not listed yet".to_owned()));
+    }
+    let selected = match &request.name {
+        ObjectName::All => pods.select(namespace, &request.label_selector),
+        ObjectName::One(name) => {
+            pods.get(namespace, name).map(|pod| (name.clone(), pod)).into_iter().collect()
+        }
+    };
+    if selected.is_empty() {
+        return Err(no_pod(request, namespace));
+    }
+    let Some(reading) = collector.reading(metric, PATIENCE).await else {
+        return Err(unavailable(format!("{metric}: no answer yet")));
+    };
+    if let Some(failure) = reading.failure(now) {
+        return Err(unavailable(format!("{metric}: {failure}")));
+    }
+    let window_seconds = Some(reading.window.as_secs()).filter(|seconds| *seconds > 0);
+    let items: Vec<_> = selected
+        .iter()
+        .filter_map(|(name, pod)| {
+            let sample = live_sample(&reading, namespace, name, pod, now)?;
+            Some(ObjectValue {
+                kind: "Pod",
+                api_version: "/v1",
+                namespace: Some(namespace),
+                name,
+                time: sample.time,
+                window_seconds,
+                value: sample.value,
+            })
+        })
+        .collect();
+    if let (ObjectName::One(name), true) = (&request.name, items.is_empty()) {
+        let message = format!(
+            "the server could not find the metric {metric} for pods {name}: no engine metrics of this pod within the last 60 s"
+        );
+        return Err(RequestError::not_found(message));
+    }
+    ValueList { version: request.version, metric, selector: &request.metric_selector, items }.to_json()
+}
+
+/// A pod's fresh sample, unless it is from another pod that had the name before.
+fn live_sample(reading: &Reading, namespace: &str, name: &str, pod: &Pod, now: Timestamp) -> Option<Sample> {
+    let sample = reading.sample(namespace, name, now)?;
+    // Starts have whole seconds; a sample of the very second is the pod's own.
+    let is_older = pod.started.is_some_and(|started| sample.time.as_second() < started.as_second());
+    (!is_older).then_some(sample)
+}
+
+fn no_pod(request: &CustomRequest, namespace: &str) -> RequestError {
+    let metric = &request.metric;
+    RequestError::not_found(match &request.name {
+        ObjectName::One(name) => {
+            format!(
+                "the server could not find the metric {metric} for pods {name}: no such pod in namespace {namespace}"
+            )
+        }
+        ObjectName::All => format!(
+            "the server could not find the metric {metric} for pods: no pod in namespace {namespace} matches the selector"
+        ),
+    })
+}
+
+/// A 503 whose message is the cause.
+pub fn unavailable(message: String) -> RequestError {
+    RequestError { code: 503, reason: "ServiceUnavailable", message }
+}
