@@ -6,4 +6,5 @@ pub mod apply;
 pub mod cache;
 pub mod events;
 pub mod inline;
+pub mod observe;
 pub mod retry;

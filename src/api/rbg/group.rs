@@ -174,6 +174,19 @@ impl Role {
         self.scaling_adapter.as_ref().is_some_and(|switch| switch.enable)
     }
 
+    /// Returns how many of so many replicas keep the old template during a rollout.
+    pub fn partition(&self, replicas: i32) -> i32 {
+        let update = self.rollout_strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
+        let Some(partition) = update.and_then(|update| update.partition.as_ref()) else { return 0 };
+        if let Some(count) = partition.as_i64() {
+            return i32::try_from(count).unwrap_or(i32::MAX).clamp(0, replicas.max(0));
+        }
+        let percent =
+            partition.as_str().and_then(|text| text.strip_suffix('%')?.parse::<u64>().ok()).unwrap_or(0);
+        let of_all = u64::try_from(replicas).unwrap_or(0).saturating_mul(percent.min(100)).div_ceil(100);
+        i32::try_from(of_all).unwrap_or(replicas)
+    }
+
     /// Returns what runs the role's pods, by its annotation.
     pub fn workload_kind(&self) -> WorkloadKind {
         let kind = self.annotations.as_ref().and_then(|annotations| annotations.get(ROLE_WORKLOAD_TYPE));
@@ -244,6 +257,23 @@ mod tests {
         );
         assert_eq!(group.role_status("decode").map(|status| status.ready_replicas), Some(1));
         assert_eq!(group.role_status("router"), None);
+    }
+
+    #[test]
+    fn a_partition_is_a_number_or_a_share() {
+        for (partition, want) in [
+            (json!(null), 0),
+            (json!(3), 3),
+            (json!(30), 10),
+            (json!("25%"), 3),
+            (json!("100%"), 10),
+            (json!("many"), 0),
+        ] {
+            let role = role(
+                json!({"name": "a", "rolloutStrategy": {"rollingUpdate": {"partition": partition.clone()}}}),
+            );
+            assert_eq!(role.partition(10), want, "{partition}");
+        }
     }
 
     #[test]

@@ -55,7 +55,12 @@ pub struct RoleBasedGroupScalingAdapterStatus {
 }
 
 impl RoleBasedGroupScalingAdapter {
-    /// Returns whether the adapter holds the count of that role.
+    /// Returns whether the adapter holds the count already.
+    pub fn is_bound(&self) -> bool {
+        self.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+    }
+
+    /// Returns whether the adapter is made for that role.
     pub fn is_of(&self, group: &str, role: &str) -> bool {
         self.spec.scale_target_ref.as_ref().is_some_and(|target| target.name == group && target.role == role)
     }

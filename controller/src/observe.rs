@@ -1,0 +1,161 @@
+//! Observe: what one decision sees, from the caches and the metrics that were collected.
+//!
+//! Also says where each role's count is written, because that belongs to the same moment: a decision is only ever
+//! applied to the objects that it was made from.
+
+mod readings;
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use rbg_autoscaler::{
+    api::{
+        rbg::{Role, RoleBasedGroup, RoleStatus, scaling_adapter_name},
+        replica::ReplicaFold,
+    },
+    metrics::Snapshot,
+    policy::{Policy, RolePolicy},
+    scaling::{Observation, RoleObservation, Settings},
+    units::Replicas,
+};
+
+use crate::{
+    apply::Target,
+    cache::{World, store::ObjectKey},
+};
+
+/// What the engines said, and what can be asked of them at all.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// What every collected signal last said.
+    pub snapshot: std::sync::Arc<Snapshot>,
+    /// The signals that exist.
+    pub known: std::sync::Arc<HashSet<String>>,
+}
+
+/// What one decision sees, and where it would be written.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// What the decision sees.
+    pub observation: Observation,
+    /// Where each role's count is written, in the order of the policy; `None` for a role that the group lacks.
+    pub targets: Vec<Option<Result<Target, Unwritable>>>,
+}
+
+/// Why the count of a role cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritable {
+    /// The role asks for a scaling adapter that is not there, or does not hold the count yet.
+    #[error("the RoleBasedGroupScalingAdapter {0} does not exist or is not bound yet")]
+    NoScalingAdapter(String),
+    /// A set rewrites the group, so that a count written into it would not last.
+    #[error("a RoleBasedGroupSet rewrites this group; give the role scalingAdapter: {{enable: true}}")]
+    NeedsScalingAdapter,
+}
+
+/// Returns what a decision on a group sees.
+pub fn observe(
+    world: &World,
+    metrics: &Metrics,
+    key: &ObjectKey,
+    group: &RoleBasedGroup,
+    policy: &Policy,
+    now: Timestamp,
+) -> Observed {
+    let scene = Scene { world, metrics, key, group, now };
+    let mut observed = Observed {
+        observation: Observation { settings: Settings::default(), ..Observation::default() },
+        ..Observed::default()
+    };
+    for role_policy in &policy.roles {
+        let Some((place, role)) = group.role(&role_policy.name) else {
+            observed.observation.roles.push(None);
+            observed.targets.push(None);
+            continue;
+        };
+        let (spec_replicas, target) = scene.target(place, role);
+        observed.observation.roles.push(Some(scene.role(role_policy, role, spec_replicas)));
+        observed.targets.push(Some(target));
+    }
+    observed
+}
+
+/// What one group is seen with.
+struct Scene<'a> {
+    world: &'a World,
+    metrics: &'a Metrics,
+    key: &'a ObjectKey,
+    group: &'a RoleBasedGroup,
+    now: Timestamp,
+}
+
+impl<'a> Scene<'a> {
+    /// The count that a role asks for, and where it is written. A bound scaling adapter is the truth.
+    fn target(&self, place: usize, role: &Role) -> (Replicas, Result<Target, Unwritable>) {
+        if !role.has_scaling_adapter() {
+            let target = if self.group.is_of_a_set() {
+                Err(Unwritable::NeedsScalingAdapter)
+            } else {
+                Ok(Target::Group { place })
+            };
+            return (count(role.replicas), target);
+        }
+        let name = scaling_adapter_name(&self.key.name, &role.name);
+        let adapter = self
+            .world
+            .scaling_adapters
+            .get(&ObjectKey::new(self.key.namespace.as_str(), name.as_str()))
+            .filter(|adapter| adapter.is_of(&self.key.name, &role.name) && adapter.is_bound());
+        let Some((adapter, replicas)) = adapter.and_then(|adapter| Some((adapter, adapter.spec.replicas?)))
+        else {
+            return (count(role.replicas), Err(Unwritable::NoScalingAdapter(name)));
+        };
+        let resource_version = adapter.metadata.resource_version.clone().unwrap_or_default();
+        (count(replicas), Ok(Target::ScalingAdapter { name, resource_version }))
+    }
+
+    fn role(&self, policy: &RolePolicy, role: &Role, spec_replicas: Replicas) -> RoleObservation {
+        let fold = self.fold(&role.name);
+        let status = self.group.role_status(&role.name);
+        let readings = policy.metrics.iter().map(|metric| self.reading(metric, &role.name, &fold)).collect();
+        let wake = policy
+            .scale_to_zero
+            .iter()
+            .flat_map(|rule| &rule.wake_on)
+            .map(|signal| self.wake(signal))
+            .collect();
+        RoleObservation {
+            spec_replicas,
+            status_replicas: status.map_or(spec_replicas, |status| count(status.replicas)),
+            pods_per_replica: role.pods_per_replica(),
+            rolling_out: status.is_some_and(|status| is_rolling_out(role, status)),
+            replicas: fold.replicas,
+            templates: Vec::new(),
+            readings,
+            wake,
+        }
+    }
+
+    fn pods(&self, role: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        self.world.pods.of(self.key, role).into_iter().flat_map(|pods| pods.values())
+    }
+
+    fn fold(&self, role: &str) -> ReplicaFold<'a> {
+        let pods_per_replica = self.group.role(role).map_or(1, |(_, role)| role.pods_per_replica());
+        ReplicaFold::of(self.pods(role), pods_per_replica)
+    }
+}
+
+fn count(replicas: i32) -> Replicas {
+    Replicas::new(u32::try_from(replicas).unwrap_or(0))
+}
+
+/// Whether replicas that exist, above the partition, still run an older template.
+fn is_rolling_out(role: &Role, status: &RoleStatus) -> bool {
+    let Some(updated) = status.updated_replicas else { return false };
+    updated < status.replicas.saturating_sub(role.partition(status.replicas))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What the metrics of a policy say: samples joined to live pods, totals of other roles with who did not answer.
+
+use k8s_openapi::api::core::v1::Pod;
+use rbg_autoscaler::{
+    api::replica::ReplicaFold,
+    metrics::{self, Sample as PodSample},
+    policy::{Metric, MetricSource, WakeSignal},
+    scaling::{Reading, Sample, Total},
+};
+
+use super::Scene;
+
+impl Scene<'_> {
+    /// What one metric says of a role whose pods are folded.
+    pub(super) fn reading(&self, metric: &Metric, role: &str, fold: &ReplicaFold<'_>) -> Reading {
+        match &metric.source {
+            MetricSource::Signal { fold: by } => match self.signal(&metric.name) {
+                Ok(signal) => {
+                    let samples = self.samples(signal, role);
+                    let listed = !samples.is_empty();
+                    let samples = samples.into_iter().map(|(pod, sample)| (pod, with_window(sample, signal)));
+                    Reading::Replicas(fold.join(samples, *by, listed))
+                }
+                Err(failure) => Reading::Failed(failure),
+            },
+            MetricSource::RoleTotal { role: other } => self.total(&metric.name, other),
+            MetricSource::TokenUtilization { .. } => not_yet("token_utilization"),
+            MetricSource::Resource { .. } => not_yet("a Resource or ContainerResource metric"),
+            MetricSource::Pods { .. } => not_yet("a Pods metric"),
+            MetricSource::Object(_) => not_yet("an Object metric"),
+            MetricSource::External { .. } => not_yet("an External metric"),
+        }
+    }
+
+    /// What one wake signal says.
+    pub(super) fn wake(&self, wake: &WakeSignal) -> Reading {
+        match &wake.role {
+            Some(role) => self.total(&wake.name, role),
+            None => not_yet("an Object or External metric"),
+        }
+    }
+
+    /// The total of another role. Its ready pods ought to answer; those that do not make it a lower bound.
+    fn total(&self, name: &str, role: &str) -> Reading {
+        let signal = match self.signal(name) {
+            Ok(signal) => signal,
+            Err(failure) => return Reading::Failed(failure),
+        };
+        if self.group.role(role).is_none() {
+            return Reading::Failed(format!("the group has no role {role}"));
+        }
+        let samples = self.samples(signal, role);
+        let answered = |pod: &str| samples.iter().any(|(name, _)| *name == pod);
+        let fold = self.fold(role);
+        let pods = self.world.pods.of(self.key, role);
+        let ought = |pod: &str| pods.and_then(|pods| pods.get(pod)).is_some_and(is_ready);
+        // Only reporting pods are asked; the fold knows which they are.
+        let reporting_and_silent = fold.silent(|pod| answered(pod));
+        let silent: Vec<String> = reporting_and_silent.into_iter().filter(|pod| ought(pod)).collect();
+        let reporting = fold.silent(|_| false);
+        let values: Vec<_> =
+            samples.iter().filter(|(pod, _)| reporting.iter().any(|name| name == pod)).collect();
+        let reported = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        Reading::Total(Total {
+            values: values.iter().map(|(_, sample)| sample.value).collect(),
+            expected: Some(reported.saturating_add(u32::try_from(silent.len()).unwrap_or(u32::MAX))),
+            reported: Some(reported),
+            silent,
+            time: samples.iter().map(|(_, sample)| sample.time).max(),
+        })
+    }
+
+    fn signal(&self, name: &str) -> Result<&metrics::Reading, String> {
+        if !self.metrics.known.contains(name) {
+            return Err(format!("there is no signal {name}; `kubectl rbga signals` lists those there are"));
+        }
+        let Some(reading) = self.metrics.snapshot.reading(name) else {
+            return Err(format!("{name} has not been collected yet"));
+        };
+        match reading.failure(self.now) {
+            Some(failure) => Err(failure.to_string()),
+            None => Ok(reading),
+        }
+    }
+
+    /// The fresh samples of a role's live pods. One older than its pod's start is of an earlier pod of that name.
+    fn samples(&self, signal: &metrics::Reading, role: &str) -> Vec<(&str, PodSample)> {
+        let pods = self.world.pods.of(self.key, role).into_iter().flatten();
+        pods.filter_map(|(name, pod)| {
+            let sample = signal.sample(&self.key.namespace, name, self.now)?;
+            let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
+            let is_of_this_pod = started.is_none_or(|started| sample.time >= started.0);
+            is_of_this_pod.then_some((name.as_str(), sample))
+        })
+        .collect()
+    }
+}
+
+fn with_window(sample: PodSample, signal: &metrics::Reading) -> Sample {
+    Sample { value: sample.value, time: sample.time, window: signal.window }
+}
+
+fn not_yet(what: &str) -> Reading {
+    Reading::Failed(format!("{what} is not supported by this version of the controller"))
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
