@@ -12,6 +12,7 @@ mod capacity;
 mod decision;
 mod draft;
 mod fallback;
+mod finish;
 mod gang;
 mod history;
 mod hold;
@@ -34,7 +35,7 @@ pub use observation::{
 };
 pub use proposal::Proposal;
 
-use crate::policy::{Mode, Policy};
+use crate::policy::Policy;
 
 /// Decides how many replicas each role of a group gets, all roles at once.
 ///
@@ -70,6 +71,8 @@ pub fn decide(
                 proposal: Proposal::keep(seen.spec_replicas),
                 recommended: seen.spec_replicas,
                 results: Vec::new(),
+                pass_failed: false,
+                in_fallback: false,
                 rate: RateLimit::None,
                 able: None,
                 active: None,
@@ -77,7 +80,7 @@ pub fn decide(
                 next: past.clone(),
                 due: Due::nothing(now),
             };
-            bounds::apply(&mut draft);
+            bounds::apply(&mut draft, &policy.schedules, index);
             metrics::apply(&mut draft);
             fallback::apply(&mut draft);
             stabilize::apply(&mut draft);
@@ -91,35 +94,5 @@ pub fn decide(
     ratio::apply(&mut group);
     hold::apply(&mut group);
     capacity::apply(&mut group);
-    finish(group)
-}
-
-fn finish(group: GroupDraft<'_>) -> Decision {
-    let mut decision = Decision { conditions: group.conditions, ..Decision::default() };
-    let mut due = group.due;
-    for (index, draft) in group.roles.into_iter().enumerate() {
-        let Some(draft) = draft else {
-            decision.roles.push(None);
-            continue;
-        };
-        due.join(draft.due);
-        let current = draft.current();
-        let desired = draft.proposal.replicas;
-        if desired != current && group.policy.mode == Mode::Enforce {
-            decision.writes.push(Write { role: index, from: current, to: desired });
-        }
-        decision.roles.push(Some(RoleDecision {
-            current_replicas: current,
-            desired_replicas: desired,
-            recommended_replicas: draft.recommended,
-            active_schedule: draft.schedule,
-            metrics: draft.results.into_iter().map(|result| result.status).collect(),
-            steps: draft.proposal.steps,
-            conditions: [draft.able, draft.active, draft.limited].into_iter().flatten().collect(),
-            history: draft.next,
-        }));
-    }
-    decision.writes.sort_by_key(|write| write.to > write.from);
-    decision.recheck_at = due.time();
-    decision
+    finish::finish(group)
 }

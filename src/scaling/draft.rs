@@ -38,6 +38,11 @@ pub(crate) struct RoleDraft<'a> {
     pub recommended: Replicas,
     /// One per metric of the policy; empty when none was looked at.
     pub results: Vec<MetricResult>,
+    /// Whether the HPA's pass would end here: no number was computed, so nothing is stored, and the windows and limits
+    /// do not apply.
+    pub pass_failed: bool,
+    /// Whether the fallback spoke.
+    pub in_fallback: bool,
     /// How `limit` cut the number.
     pub rate: RateLimit,
     /// The condition `AbleToScale`.

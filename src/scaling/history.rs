@@ -3,6 +3,9 @@
 //! The same object is the next input of a decision, `status.roles[].history` and part of a snapshot document, so that
 //! restart, replay and bug report share one type. Times keep their full precision.
 
+pub(crate) mod events;
+pub(crate) mod recommendations;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -209,6 +209,25 @@ fn suffix_powers(suffix: &str) -> Option<(u32, i32)> {
     })
 }
 
+impl MilliValue {
+    /// Writes the canonical binary quantity, as memory is shown: `1Ki`, `500Mi`.
+    ///
+    /// Below 1024, or with a fraction, the decimal form says it exactly. Source: apimachinery, `CanonicalizeBytes`.
+    pub fn to_binary_string(self) -> String {
+        let mut whole = self.0 / 1000;
+        if self.0 % 1000 != 0 || whole.unsigned_abs() < 1024 {
+            return self.to_string();
+        }
+        let mut suffixes = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].iter();
+        let mut suffix = suffixes.next();
+        while whole % 1024 == 0 {
+            whole /= 1024;
+            suffix = suffixes.next();
+        }
+        format!("{whole}{}", suffix.unwrap_or(&""))
+    }
+}
+
 impl fmt::Display for MilliValue {
     /// Writes the canonical decimal quantity: `0`, `16m`, `10500m`, `10`, `1k`, `1M`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -313,6 +332,20 @@ mod tests {
         }
         for text in ["", ".", "-", "1.2.3", "abc", "1 0", "1x", "1e", "--1", "1Kii", "NaN"] {
             assert!(text.parse::<MilliValue>().is_err(), "{text:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn memory_is_shown_in_powers_of_1024() {
+        for (milli, text) in [
+            (1_024_000, "1Ki"),
+            (524_288_000 * 1000, "500Mi"),
+            (1_000_000, "1k"),
+            (1500, "1500m"),
+            (1_500_000, "1500"),
+            (0, "0"),
+        ] {
+            assert_eq!(MilliValue::from_milli(milli).to_binary_string(), text, "{milli}");
         }
     }
 

@@ -1,0 +1,86 @@
+//! What remains after the stages: the decision, and the history as if its writes succeed.
+
+use super::{
+    decision::{Condition, Decision, RoleDecision, Write},
+    draft::{GroupDraft, RoleDraft},
+    history::{ScaleEvent, events, recommendations},
+    stabilize::windows,
+};
+use crate::{policy::Mode, units::Replicas};
+
+/// Turns a finished draft into the decision.
+pub(crate) fn finish(group: GroupDraft<'_>) -> Decision {
+    let mut conditions = vec![metrics_healthy(&group)];
+    conditions.extend(group.conditions);
+    let mut decision = Decision { conditions, ..Decision::default() };
+    let mut due = group.due;
+    for (index, draft) in group.roles.into_iter().enumerate() {
+        let Some(mut draft) = draft else {
+            decision.roles.push(None);
+            continue;
+        };
+        due.join(draft.due);
+        let (current, desired) = (draft.current(), draft.proposal.replicas);
+        let writes = desired != current && group.policy.mode == Mode::Enforce;
+        if writes {
+            decision.writes.push(Write { role: index, from: current, to: desired });
+        }
+        remember(&mut draft, writes.then_some(desired));
+        decision.roles.push(Some(RoleDecision {
+            current_replicas: current,
+            desired_replicas: desired,
+            recommended_replicas: draft.recommended,
+            active_schedule: draft.schedule,
+            metrics: draft.results.into_iter().map(|result| result.status).collect(),
+            steps: draft.proposal.steps,
+            conditions: [draft.able, draft.active, draft.limited].into_iter().flatten().collect(),
+            history: draft.next,
+        }));
+    }
+    decision.writes.sort_by_key(|write| write.to > write.from);
+    decision.recheck_at = due.time();
+    decision
+}
+
+/// Stores the event of a write and drops what no longer counts.
+fn remember(draft: &mut RoleDraft<'_>, written: Option<Replicas>) {
+    let (current, now) = (draft.current(), draft.now);
+    let windows = windows(draft);
+    let mut kept = draft.next.recommendations.take().unwrap_or_default();
+    recommendations::prune(&mut kept, windows, now);
+    draft.next.recommendations = Some(kept);
+    let Some(behavior) = &draft.policy.behavior else {
+        draft.next.scale_events.clear();
+        return;
+    };
+    if let Some(to) = written {
+        events::store(&mut draft.next.scale_events, ScaleEvent { from: current, to, time: now }, behavior);
+    }
+    events::prune(&mut draft.next.scale_events, events::retention(behavior, draft.policy.gang), now);
+}
+
+/// Whether every metric that was looked at answered, and wholly.
+fn metrics_healthy(group: &GroupDraft<'_>) -> Condition {
+    const NAME: &str = "MetricsHealthy";
+    let mut looked_at = false;
+    let mut partial = None;
+    for draft in group.roles.iter().flatten() {
+        for result in &draft.results {
+            looked_at = true;
+            let of = || format!("{} of role {}: ", result.status.name, draft.policy.name);
+            if let Some(failure) = &result.failure {
+                return Condition::new(NAME, false, failure.reason, of() + &failure.message);
+            }
+            if result.partial && partial.is_none() {
+                let why = result.status.error.as_deref().unwrap_or_default();
+                let why = why.strip_prefix("PartialMetric: ").unwrap_or(why);
+                partial = Some(of() + why);
+            }
+        }
+    }
+    match partial {
+        Some(why) => Condition::new(NAME, false, "PartialMetric", why),
+        None if looked_at => Condition::new(NAME, true, "AllAnswered", "every metric answered"),
+        None => Condition::unknown(NAME, "NotEvaluated", "no metric was looked at"),
+    }
+}
