@@ -1,5 +1,7 @@
 //! Stage `ratio`: proportions between roles.
 
+mod balance;
+
 use super::draft::GroupDraft;
 
 /// Runs the stage on one group.
