@@ -21,13 +21,15 @@ mod metrics;
 mod observation;
 mod proposal;
 mod ratio;
+#[cfg(test)]
+mod sketch;
 mod stabilize;
 mod zero;
 
 use jiff::Timestamp;
 
 pub use decision::{Condition, Decision, MetricStatus, RoleDecision, Stage, Step, Write};
-use draft::{Due, GroupDraft, RateLimit, RoleDraft, RoleState};
+use draft::GroupDraft;
 pub use history::{MAX_ENTRIES, Recommendation, RoleHistory, Rollback, ScaleEvent};
 pub use observation::{
     CapacityObservation, Observation, Phase, RatePair, Readiness, Reading, ReadyStatus, ReplicaObservation,
@@ -47,48 +49,15 @@ pub fn decide(
     history: &[RoleHistory],
     now: Timestamp,
 ) -> Decision {
-    let never_seen = RoleHistory::default();
-    let mut group = GroupDraft {
-        policy,
-        seen: observation,
-        now,
-        roles: Vec::with_capacity(policy.roles.len()),
-        conditions: Vec::new(),
-        due: Due::nothing(now),
-    };
-    for (index, role) in policy.roles.iter().enumerate() {
-        let draft = observation.roles.get(index).and_then(Option::as_ref).map(|seen| {
-            let past = history.get(index).unwrap_or(&never_seen);
-            let mut draft = RoleDraft {
-                policy: role,
-                settings: &observation.settings,
-                seen,
-                past,
-                now,
-                bounds: role.bounds,
-                schedule: None,
-                state: RoleState::Active,
-                proposal: Proposal::keep(seen.spec_replicas),
-                recommended: seen.spec_replicas,
-                results: Vec::new(),
-                pass_failed: false,
-                in_fallback: false,
-                rate: RateLimit::None,
-                able: None,
-                active: None,
-                limited: None,
-                next: past.clone(),
-                due: Due::nothing(now),
-            };
-            bounds::apply(&mut draft, &policy.schedules, index);
-            metrics::apply(&mut draft);
-            fallback::apply(&mut draft);
-            stabilize::apply(&mut draft);
-            limit::apply(&mut draft);
-            gang::apply(&mut draft);
-            draft
-        });
-        group.roles.push(draft);
+    let mut group = GroupDraft::begin(policy, observation, history, now);
+    for (index, draft) in group.roles.iter_mut().enumerate() {
+        let Some(draft) = draft else { continue };
+        bounds::apply(draft, &policy.schedules, index);
+        metrics::apply(draft);
+        fallback::apply(draft);
+        stabilize::apply(draft);
+        limit::apply(draft);
+        gang::apply(draft);
     }
     zero::apply(&mut group);
     ratio::apply(&mut group);

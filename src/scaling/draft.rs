@@ -194,3 +194,51 @@ pub(crate) struct GroupDraft<'a> {
     /// When time alone may change the answer (beyond what the roles say).
     pub due: Due,
 }
+
+impl<'a> GroupDraft<'a> {
+    /// Returns the decision to keep every count, which no stage has looked at yet.
+    pub fn begin(
+        policy: &'a Policy,
+        seen: &'a Observation,
+        history: &'a [RoleHistory],
+        now: Timestamp,
+    ) -> Self {
+        let roles = policy.roles.iter().enumerate().map(|(index, role)| {
+            let seen_role = seen.roles.get(index)?.as_ref()?;
+            let past = history.get(index).unwrap_or(&NEVER_SEEN);
+            Some(RoleDraft {
+                policy: role,
+                settings: &seen.settings,
+                seen: seen_role,
+                past,
+                now,
+                bounds: role.bounds,
+                schedule: None,
+                state: RoleState::Active,
+                proposal: Proposal::keep(seen_role.spec_replicas),
+                recommended: seen_role.spec_replicas,
+                results: Vec::new(),
+                pass_failed: false,
+                in_fallback: false,
+                rate: RateLimit::None,
+                able: None,
+                active: None,
+                limited: None,
+                next: past.clone(),
+                due: Due::nothing(now),
+            })
+        });
+        Self { policy, seen, now, roles: roles.collect(), conditions: Vec::new(), due: Due::nothing(now) }
+    }
+}
+
+/// The history of a role that no decision has seen.
+static NEVER_SEEN: RoleHistory = RoleHistory {
+    recommendations: None,
+    scale_events: Vec::new(),
+    answered_at: None,
+    idle_since: None,
+    rollback: None,
+    rollout_since: None,
+    refused_since: None,
+};

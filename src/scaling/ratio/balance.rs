@@ -130,7 +130,7 @@ impl Balance {
         let before = self.sides.clone();
         let mut moves = 0;
         loop {
-            let mut moved = false;
+            let mut changed = false;
             for demand in &self.demands {
                 let (Some(poor), Some(rich)) = (self.side(demand.poor), self.side(demand.rich)) else {
                     continue;
@@ -139,11 +139,11 @@ impl Balance {
                 let to = poor.gang.ceil_to_gang(demand.needed(rich.replicas)).min(highest);
                 if to > poor.replicas && !demand.holds(poor.replicas, rich.replicas) {
                     set(&mut self.sides, demand.poor, to);
-                    moved = true;
+                    changed = true;
                     moves += 1;
                 }
             }
-            if !moved {
+            if !changed {
                 return true;
             }
             if moves > MOST_MOVES {
@@ -157,7 +157,7 @@ impl Balance {
     pub fn lower(&mut self) {
         let mut moves = 0;
         loop {
-            let mut moved = false;
+            let mut changed = false;
             for demand in &self.demands {
                 let (Some(poor), Some(rich)) = (self.side(demand.poor), self.side(demand.rich)) else {
                     continue;
@@ -166,11 +166,11 @@ impl Balance {
                 let to = rich.gang.floor_to_gang(demand.supported(poor.replicas)).max(lowest);
                 if to < rich.replicas && !demand.holds(poor.replicas, rich.replicas) {
                     set(&mut self.sides, demand.rich, to);
-                    moved = true;
+                    changed = true;
                     moves += 1;
                 }
             }
-            if !moved || moves > MOST_MOVES {
+            if !changed || moves > MOST_MOVES {
                 return;
             }
         }

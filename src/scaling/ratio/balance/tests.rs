@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+#[expect(clippy::unnecessary_wraps, reason = "a side of a role that takes part")]
 fn side(replicas: u32, gang: u32, low: u32, high: u32) -> Option<Side> {
     Some(Side {
         replicas: Replicas::new(replicas),
