@@ -12,6 +12,7 @@ pub mod peer;
 pub mod pods;
 pub mod reply;
 pub mod request;
+pub mod rules;
 pub mod selector;
 pub mod server;
 pub mod tls;
