@@ -38,7 +38,7 @@ pub struct Happening {
     /// Whether it is a cause for concern.
     pub severity: Severity,
     /// Why, as one word in camel case.
-    pub reason: &'static str,
+    pub reason: String,
     /// What was being done, as one word in camel case.
     pub action: &'static str,
     /// What happened, in words.
@@ -106,7 +106,7 @@ fn event_of(instance: &str, sequence: i128, happening: &Happening) -> Event {
         action: Some(happening.action.to_owned()),
         event_time: Some(MicroTime(happening.time)),
         note: Some(truncated(&happening.note)),
-        reason: Some(happening.reason.to_owned()),
+        reason: Some(happening.reason.clone()),
         regarding: Some(happening.regarding.clone()),
         reporting_controller: Some(CONTROLLER.to_owned()),
         reporting_instance: Some(instance.to_owned()),
@@ -145,7 +145,7 @@ mod tests {
                 ..ObjectReference::default()
             },
             severity: Severity::Normal,
-            reason: "SuccessfulRescale",
+            reason: "SuccessfulRescale".to_owned(),
             action: "Rescale",
             note,
             time: Timestamp::from_second(1_795_255_200).expect("a time"),

@@ -6,5 +6,7 @@ pub mod apply;
 pub mod cache;
 pub mod events;
 pub mod inline;
+pub mod memory;
 pub mod observe;
+pub mod report;
 pub mod retry;

@@ -1,0 +1,212 @@
+//! [`PolicyMemory`]: what is remembered of one policy between two decisions, and what a restart leaves of it.
+//!
+//! The stored status is the memory that survives. It is not written while nothing happens, so what it says of the time
+//! since is filled in on recall, always to the side that lowers nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use rbg_autoscaler::{
+    api::autoscaler::{RoleBasedGroupAutoscaler, RoleBasedGroupAutoscalerStatus, RoleStatus},
+    policy::Policy,
+    scaling::{Observation, Recommendation, RoleHistory},
+    units::Replicas,
+};
+
+/// A stored history that ends this long ago does not cover the present any more.
+const COVERED: SignedDuration = SignedDuration::from_secs(90);
+/// The least time between two writes of a status that only moved.
+pub const QUIET: Duration = Duration::from_secs(60);
+
+/// What is remembered of one policy.
+#[derive(Clone, Debug)]
+pub struct PolicyMemory {
+    uid: String,
+    generation: i64,
+    /// The validated policy, or everything that is wrong with it.
+    pub policy: Result<Arc<Policy>, String>,
+    /// In the order of the policy's roles; `None` until the first decision.
+    histories: Option<Vec<RoleHistory>>,
+    /// The status as it is stored.
+    pub status: RoleBasedGroupAutoscalerStatus,
+    /// When it was last written by us.
+    pub written_at: Option<Timestamp>,
+}
+
+impl PolicyMemory {
+    /// Returns what can be known of a policy that is seen for the first time.
+    pub fn new(autoscaler: &RoleBasedGroupAutoscaler) -> Self {
+        Self {
+            uid: autoscaler.uid().unwrap_or_default(),
+            generation: generation(autoscaler),
+            policy: validated(autoscaler),
+            histories: None,
+            status: autoscaler.status.clone().unwrap_or_default(),
+            written_at: None,
+        }
+    }
+
+    /// Takes in the object as it is now: a new one of the same name is a stranger, an edited one keeps its histories.
+    pub fn refresh(&mut self, autoscaler: &RoleBasedGroupAutoscaler) {
+        if autoscaler.uid().unwrap_or_default() != self.uid {
+            *self = Self::new(autoscaler);
+        } else if generation(autoscaler) != self.generation {
+            let before = self.policy.clone();
+            self.generation = generation(autoscaler);
+            self.policy = validated(autoscaler);
+            match (&before, &self.policy) {
+                (Ok(before), Ok(after)) => self.histories = carried(self.histories.take(), before, after),
+                // What was last stored is still true.
+                _ => self.histories = None,
+            }
+        }
+    }
+
+    /// Returns the histories that a decision starts from.
+    pub fn histories(&mut self, policy: &Policy, seen: &Observation, now: Timestamp) -> &[RoleHistory] {
+        let status = &self.status;
+        self.histories.get_or_insert_with(|| {
+            let roles = policy.roles.iter().enumerate();
+            roles
+                .map(|(index, role)| {
+                    let current =
+                        seen.roles.get(index).and_then(Option::as_ref).map(|role| role.spec_replicas);
+                    let stored = status.roles.iter().find(|stored| stored.name == role.name);
+                    stored.map_or_else(RoleHistory::default, |stored| recalled(stored, current, now))
+                })
+                .collect()
+        })
+    }
+
+    /// Keeps what the next decision starts from.
+    pub fn keep(&mut self, histories: Vec<RoleHistory>) {
+        self.histories = Some(histories);
+    }
+}
+
+fn generation(autoscaler: &RoleBasedGroupAutoscaler) -> i64 {
+    autoscaler.metadata.generation.unwrap_or_default()
+}
+
+fn validated(autoscaler: &RoleBasedGroupAutoscaler) -> Result<Arc<Policy>, String> {
+    Policy::try_from(&autoscaler.spec).map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// Moves histories to the places that their roles have in an edited policy.
+fn carried(histories: Option<Vec<RoleHistory>>, before: &Policy, after: &Policy) -> Option<Vec<RoleHistory>> {
+    let mut histories = histories?;
+    let mut moved = Vec::with_capacity(after.roles.len());
+    for role in &after.roles {
+        let place = before.roles.iter().position(|known| known.name == role.name);
+        let history = place.and_then(|place| histories.get_mut(place)).map(std::mem::take);
+        moved.push(history.unwrap_or_default());
+    }
+    Some(moved)
+}
+
+/// Fills in what a stored history cannot know: the time since it was stored.
+fn recalled(stored: &RoleStatus, current: Option<Replicas>, now: Timestamp) -> RoleHistory {
+    let Some(mut history) = stored.history.clone() else { return RoleHistory::default() };
+    let told = |time: Timestamp| now.duration_since(time) <= COVERED;
+    if let (Some(recommendations), Some(current)) = (&mut history.recommendations, current)
+        && !recommendations.iter().any(|known| told(known.time))
+    {
+        // As if the count had been right all the time: it stands until a down window has passed.
+        recommendations.push(Recommendation { replicas: current, time: now });
+    }
+    let answered = stored.metrics.iter().any(|metric| metric.error.is_none());
+    if answered && history.answered_at.is_some() {
+        // A failure would have been stored at once, so metrics answered until we ended.
+        history.answered_at = Some(now);
+    }
+    history
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).expect("in range")
+    }
+
+    fn autoscaler(
+        uid: &str,
+        generation: i64,
+        roles: &[&str],
+        status: impl Into<serde_json::Value>,
+    ) -> RoleBasedGroupAutoscaler {
+        let roles: Vec<_> = roles
+            .iter()
+            .map(|name| json!({"name": name, "maxReplicas": 8, "metrics": [{"name": "qps", "target": "1"}]}))
+            .collect();
+        serde_json::from_value(json!({
+            "apiVersion": "rbg-autoscaler.dev/v1alpha1", "kind": "RoleBasedGroupAutoscaler",
+            "metadata": {"name": "p", "uid": uid, "generation": generation},
+            "spec": {"groupRef": {"name": "demo"}, "roles": roles}, "status": status.into()
+        }))
+        .expect("an autoscaler")
+    }
+
+    fn seen(replicas: u32) -> Observation {
+        let role = rbg_autoscaler::scaling::RoleObservation {
+            spec_replicas: Replicas::new(replicas),
+            ..Default::default()
+        };
+        Observation { roles: vec![Some(role.clone()), Some(role)], ..Observation::default() }
+    }
+
+    fn stored(recommended_at: i64, error: Option<&str>) -> serde_json::Value {
+        json!({"roles": [{"name": "a", "metrics": [{"name": "qps", "error": error}], "history": {
+            "recommendations": [{"replicas": 2, "time": at(recommended_at).to_string()}],
+            "answeredAt": at(recommended_at).to_string()}}]})
+    }
+
+    fn recall(status: serde_json::Value) -> RoleHistory {
+        let mut memory = PolicyMemory::new(&autoscaler("u", 1, &["a"], status));
+        let policy = memory.policy.clone().expect("valid");
+        memory.histories(&policy, &seen(5), at(1000))[0].clone()
+    }
+
+    #[test]
+    fn a_stored_history_that_covers_the_present_is_taken_as_it_is() {
+        let history = recall(stored(950, Some("gone")));
+        assert_eq!(
+            history.recommendations,
+            Some(vec![Recommendation { replicas: Replicas::new(2), time: at(950) }])
+        );
+        assert_eq!(history.answered_at, Some(at(950)), "the metric had failed before we ended");
+    }
+
+    #[test]
+    fn an_old_history_lowers_nothing_before_a_window_has_passed() {
+        let history = recall(stored(0, None));
+        let newest = history.recommendations.expect("seen").pop();
+        assert_eq!(newest, Some(Recommendation { replicas: Replicas::new(5), time: at(1000) }));
+        assert_eq!(history.answered_at, Some(at(1000)), "metrics answered until we ended");
+    }
+
+    #[test]
+    fn a_role_never_seen_stays_never_seen() {
+        assert_eq!(recall(json!({})), RoleHistory::default());
+        assert_eq!(recall(json!({"roles": [{"name": "a"}]})), RoleHistory::default());
+    }
+
+    #[test]
+    fn an_edit_keeps_histories_and_a_new_object_does_not() {
+        let mut memory = PolicyMemory::new(&autoscaler("u", 1, &["a", "b"], json!({})));
+        let marked = |second| RoleHistory { answered_at: Some(at(second)), ..RoleHistory::default() };
+        memory.keep(vec![marked(1), marked(2)]);
+        memory.refresh(&autoscaler("u", 2, &["b", "c"], json!({})));
+        let policy = memory.policy.clone().expect("valid");
+        assert_eq!(memory.histories(&policy, &seen(1), at(9)), [marked(2), RoleHistory::default()]);
+        memory.refresh(&autoscaler("other", 1, &["b", "c"], json!({})));
+        assert_eq!(
+            memory.histories(&policy, &seen(1), at(9)),
+            [RoleHistory::default(), RoleHistory::default()]
+        );
+    }
+}

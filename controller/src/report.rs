@@ -1,0 +1,85 @@
+//! Report: says what was seen, decided and done, as status, conditions and events.
+//!
+//! The status is written at once when something changed that a person or a program would act on, and otherwise
+//! rarely: constant metrics write nothing.
+
+mod conditions;
+mod due;
+mod status;
+mod transitions;
+
+use std::time::Duration;
+
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use rbg_autoscaler::api::autoscaler::{RoleBasedGroupAutoscaler, RoleBasedGroupAutoscalerStatus};
+use serde_json::json;
+
+pub use self::{
+    conditions::{Group, readiness},
+    due::{changed, moved},
+    status::{Told, status},
+    transitions::transitions,
+};
+use crate::{apply::FIELD_MANAGER, cache::store::ObjectKey};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a status was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The API server could not be asked, or did not let us.
+    #[error("the status could not be written")]
+    Failed(#[source] Box<kube::Error>),
+    /// The object is gone, or another one has its name now.
+    #[error("the policy is not there any more")]
+    Gone,
+    /// No answer within the time given.
+    #[error("the API server did not answer within {0:?}")]
+    Timeout(Duration),
+}
+
+impl ReportError {
+    /// Returns the kind of error as a metric label.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => "status_refused",
+            Self::Gone => "status_gone",
+            Self::Timeout(_) => "status_timeout",
+        }
+    }
+}
+
+/// Replaces the status of a policy, if it is still the object with that uid.
+pub async fn report(
+    client: &Client,
+    key: &ObjectKey,
+    uid: &str,
+    status: &RoleBasedGroupAutoscalerStatus,
+) -> Result<(), ReportError> {
+    let api: Api<RoleBasedGroupAutoscaler> = Api::namespaced(client.clone(), &key.namespace);
+    let operations = json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "add", "path": "/status", "value": status},
+    ]);
+    let operations: json_patch::Patch = serde_json::from_value(operations)
+        .map_err(|error| ReportError::Failed(Box::new(kube::Error::SerdeError(error))))?;
+    let patch = Patch::<()>::Json(operations);
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let patched = api.patch_status(&key.name, &params, &patch);
+    match tokio::time::timeout(TIMEOUT, patched).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 422) && is_gone(&status) => {
+            Err(ReportError::Gone)
+        }
+        Ok(Err(error)) => Err(ReportError::Failed(Box::new(error))),
+        Err(_) => Err(ReportError::Timeout(TIMEOUT)),
+    }
+}
+
+/// A failed test of the uid is a 422 without details; a status that the schema refuses has causes.
+fn is_gone(status: &kube::core::Status) -> bool {
+    status.code == 404 || status.details.as_ref().is_none_or(|details| details.causes.is_empty())
+}

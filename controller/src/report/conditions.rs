@@ -1,0 +1,163 @@
+//! Conditions of a group, and how conditions are carried from one status to the next.
+
+use jiff::Timestamp;
+use rbg_autoscaler::{policy::Mode, scaling::Condition};
+
+/// The longest string in a status.
+const MAX_TEXT: usize = 256;
+
+/// What is known of a group besides what was decided, from bad to good; the first that applies is told.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    /// What is wrong with the policy.
+    pub invalid: Option<String>,
+    /// The policy or the foreign writer that this one gives way to.
+    pub conflict: Option<String>,
+    /// The group that is not there.
+    pub missing_group: Option<String>,
+    /// Roles of the policy that the group lacks.
+    pub missing_roles: Vec<String>,
+    /// Why roles cannot be written without a scaling adapter.
+    pub adapter_required: Option<String>,
+    /// Why the last write failed.
+    pub write_failed: Option<String>,
+    /// How to delete an adopted object whose text is gone.
+    pub inline_gone: Option<String>,
+}
+
+/// Returns the condition `Ready`.
+fn ready(group: &Group, mode: Mode) -> Condition {
+    let no = |reason, message: &str| Condition::new("Ready", false, reason, message.to_owned());
+    if let Some(problem) = &group.invalid {
+        return no("InvalidPolicy", problem);
+    }
+    if let Some(other) = &group.conflict {
+        return no("Conflict", other);
+    }
+    if let Some(name) = &group.missing_group {
+        return no("GroupNotFound", &format!("there is no RoleBasedGroup {name} in this namespace"));
+    }
+    if !group.missing_roles.is_empty() {
+        let names = group.missing_roles.join(", ");
+        return no(
+            "RoleNotFound",
+            &format!("the group has no role {names}; correct the name or add the role"),
+        );
+    }
+    if let Some(why) = &group.adapter_required {
+        return no("ScalingAdapterRequired", why);
+    }
+    if let Some(why) = &group.write_failed {
+        return no("WriteFailed", why);
+    }
+    match mode {
+        Mode::Enforce => Condition::new("Ready", true, "Scaling", "replicas follow the policy"),
+        Mode::Recommend => {
+            Condition::new("Ready", true, "Recommending", "decisions are reported and not written")
+        }
+        Mode::Disabled => Condition::new("Ready", true, "Disabled", "the policy is disabled"),
+    }
+}
+
+/// Returns the group's conditions: those of the decision, and what is known besides.
+pub fn readiness(group: &Group, mode: Mode, decided: Vec<Condition>) -> Vec<Condition> {
+    let mut conditions = vec![ready(group, mode)];
+    if let Some(other) = &group.conflict {
+        conditions.push(Condition::new("Conflict", true, "Conflict", other.clone()));
+    }
+    if let Some(how) = &group.inline_gone {
+        conditions.push(Condition::new("InlineGone", true, "InlineGone", how.clone()));
+    }
+    for condition in decided {
+        if conditions.iter().all(|known| known.type_ != condition.type_) {
+            conditions.push(condition);
+        }
+    }
+    conditions
+}
+
+/// Gives conditions the time of their last transition, and texts their limit.
+pub(super) fn since(conditions: Vec<Condition>, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let mut dated = Vec::with_capacity(conditions.len());
+    for mut condition in conditions {
+        let known =
+            before.iter().find(|known| known.type_ == condition.type_ && known.status == condition.status);
+        let same_since = known.and_then(|known| known.last_transition_time);
+        condition.last_transition_time = Some(same_since.unwrap_or(now));
+        condition.message = bounded(&condition.message).into();
+        dated.push(condition);
+    }
+    dated
+}
+
+/// Returns a text that a status may hold.
+pub(super) fn bounded(text: &str) -> String {
+    if text.len() <= MAX_TEXT {
+        return text.to_owned();
+    }
+    let mut end = MAX_TEXT - '…'.len_utf8();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).expect("in range")
+    }
+
+    #[test]
+    fn the_worst_news_is_told_first() {
+        let mut group = Group {
+            invalid: Some("bad".to_owned()),
+            conflict: Some("other".to_owned()),
+            missing_group: Some("demo".to_owned()),
+            missing_roles: vec!["decode".to_owned()],
+            adapter_required: Some("set".to_owned()),
+            write_failed: Some("503".to_owned()),
+            inline_gone: None,
+        };
+        let mut told = Vec::new();
+        for step in 0..7 {
+            told.push(ready(&group, Mode::Recommend).reason);
+            match step {
+                0 => group.invalid = None,
+                1 => group.conflict = None,
+                2 => group.missing_group = None,
+                3 => group.missing_roles.clear(),
+                4 => group.adapter_required = None,
+                _ => group.write_failed = None,
+            }
+        }
+        let want = [
+            "InvalidPolicy",
+            "Conflict",
+            "GroupNotFound",
+            "RoleNotFound",
+            "ScalingAdapterRequired",
+            "WriteFailed",
+            "Recommending",
+        ];
+        assert_eq!(told, want);
+    }
+
+    #[test]
+    fn a_transition_is_dated_and_the_rest_keeps_its_date() {
+        let yes = |message: &'static str| Condition::new("Ready", true, "Scaling", message);
+        let first = since(vec![yes("a")], &[], at(1));
+        let second = since(vec![yes("b")], &first, at(2));
+        assert_eq!((second[0].last_transition_time, second[0].message.as_ref()), (Some(at(1)), "b"));
+        let third = since(vec![Condition::new("Ready", false, "WriteFailed", "c")], &second, at(3));
+        assert_eq!(third[0].last_transition_time, Some(at(3)));
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let text = bounded(&"→".repeat(200));
+        assert!(text.len() <= MAX_TEXT && text.ends_with('…'), "{}", text.len());
+    }
+}
