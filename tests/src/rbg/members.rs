@@ -12,6 +12,7 @@ use kube::{
     runtime::{WatchStreamExt, reflector::ObjectRef, watcher, watcher::Event},
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::{observed::owner, types::RoleBasedGroup};
 
@@ -21,11 +22,14 @@ type Groups<T> = HashMap<Key, BTreeMap<String, T>>;
 
 /// Objects by the group that owns them, then by name.
 #[derive(Debug)]
-pub struct Members<T>(Mutex<Groups<T>>);
+pub struct Members<T> {
+    groups: Mutex<Groups<T>>,
+    complete: watch::Sender<bool>,
+}
 
 impl<T> Default for Members<T> {
     fn default() -> Self {
-        Self(Mutex::new(HashMap::new()))
+        Self { groups: Mutex::new(HashMap::new()), complete: watch::Sender::new(false) }
     }
 }
 
@@ -34,6 +38,12 @@ impl<T: Clone + Send + 'static> Members<T> {
     pub fn of(&self, namespace: &str, group: &str) -> Vec<T> {
         let key = (namespace.to_owned(), group.to_owned());
         self.locked().get(&key).map(|members| members.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Waits until the first list is complete: before that, what is not here may well exist.
+    pub async fn complete(&self) {
+        // It cannot close: the sender is right here.
+        drop(self.complete.subscribe().wait_for(|complete| *complete).await);
     }
 
     /// Watches objects, remembers those that a group owns, and yields the group whenever one of them changed.
@@ -69,6 +79,7 @@ impl<T: Clone + Send + 'static> Members<T> {
             }
             Event::InitDone => {
                 let old = std::mem::replace(&mut *self.locked(), std::mem::take(fresh));
+                self.complete.send_replace(true);
                 let mut keys: Vec<Key> = old.into_keys().chain(self.locked().keys().cloned()).collect();
                 keys.sort_unstable();
                 keys.dedup();
@@ -89,7 +100,7 @@ impl<T: Clone + Send + 'static> Members<T> {
     }
 
     fn locked(&self) -> MutexGuard<'_, Groups<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,7 +147,9 @@ mod tests {
         assert!(take(Event::InitApply(pod("a-0", Some("a")))).is_empty());
         assert!(take(Event::InitApply(pod("b-0", Some("b")))).is_empty());
         assert!(names(&members, "a").is_empty(), "nothing counts before the list is complete");
+        assert!(!*members.complete.borrow());
         assert_eq!(take(Event::InitDone), ["a", "b"]);
+        assert!(*members.complete.borrow());
         assert_eq!(take(Event::Apply(pod("a-1", Some("a")))), ["a"]);
         assert_eq!(take(Event::Delete(pod("a-0", Some("a")))), ["a"]);
         assert!(take(Event::Apply(pod("foreign", None))).is_empty());

@@ -81,6 +81,10 @@ impl Reconciler {
         if group.metadata.deletion_timestamp.is_some() {
             return Ok(());
         }
+        self.pods.complete().await;
+        self.deployments.complete().await;
+        self.stateful_sets.complete().await;
+        self.adapters.complete().await;
         let (name, namespace) = identity(group);
         let adapters = self.adapters.of(namespace, name);
         let group = self.obey(group.clone(), &adapters).await?;
