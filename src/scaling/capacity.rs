@@ -1,6 +1,9 @@
 //! Stage `capacity`: room in the cluster: backoff, fit and rollback.
 
-use super::draft::GroupDraft;
+use super::{draft::GroupDraft, ratio};
 
 /// Runs the stage on one group.
-pub(crate) const fn apply(_group: &mut GroupDraft<'_>) {}
+pub(crate) fn apply(group: &mut GroupDraft<'_>) {
+    ratio::refit(group);
+    ratio::judge(group);
+}

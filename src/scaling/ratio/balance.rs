@@ -22,7 +22,7 @@ pub(super) const MOST_MOVES: u32 = 1 << 20;
 
 /// Counts of roles bound by proportions.
 #[derive(Clone, Debug)]
-pub(super) struct Balance {
+pub(crate) struct Balance {
     /// In the order of the policy's roles; `None` for a role that takes no part, which suspends its ratios.
     pub sides: Vec<Option<Side>>,
     /// What one bound asks of one role, given the other.
@@ -31,7 +31,7 @@ pub(super) struct Balance {
 
 /// The count of one role and how far it may move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Side {
+pub(crate) struct Side {
     /// The count.
     pub replicas: Replicas,
     /// The step in which it moves.
@@ -44,7 +44,7 @@ pub(super) struct Side {
 
 /// One bound of one ratio: `poor` needs at least `rich × numerator ÷ denominator` replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Demand {
+pub(crate) struct Demand {
     /// The ratio, by its place in the policy.
     pub ratio: usize,
     /// Whether this is the ratio's least (else its most) proportion.
