@@ -1,6 +1,6 @@
 //! The program: joins the parts, reads the clock, ends on SIGTERM.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
@@ -46,7 +46,12 @@ fn log(options: &Options) {
         6.. => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(is_terminal)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 #[expect(clippy::disallowed_methods, reason = "the program's edge gives the clock to everything inside")]
@@ -59,7 +64,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let client = cluster::client(options.kubeconfig.as_deref()).await?;
     let collection = collector::Options::every(options.interval.max(Duration::from_secs(1)), clock.clone());
     let source = PrometheusSource::new(&options.prometheus_url, collection.timeout)?;
-    let collector = Collector::new(Arc::new(source), catalog::built_in(), collection);
+    let collector = Collector::new(Arc::new(source), catalog::built_in(catalog::RATE_WINDOW), collection);
 
     let files = options.tls_cert_file.as_deref().zip(options.tls_private_key_file.as_deref());
     let certificate = if let Some((certificate, key)) = files {

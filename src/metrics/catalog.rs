@@ -1,100 +1,177 @@
-//! The signals that need no rules: one name over all engines.
+//! The signals that need no rules: one name over all engines, as data.
+//!
+//! Where several expressions fit a pod the first one answers: the engine's own figures before those of a framework around it, new
+//! names before old ones (some versions expose both), direct figures before derived ones.
+//! Source: the engines' documentation and metrics pages; facts per engine, no code of theirs.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    metrics::{
-        Definition, EngineQuery, Fold, Signal, Unit,
-        expression::{Expression, Series},
-    },
+    metrics::{Definition, EngineQuery, Fold, Signal, Unit},
     units::MilliValue,
 };
 
-/// The window of rates: short, because they steer.
-const SHORT: Duration = Duration::from_secs(60);
+mod cache;
+mod gpu;
+mod latency;
+mod queue;
+mod tokens;
+mod traffic;
 
-const QPS: &[EngineQuery] = &[
-    EngineQuery { engine: "vllm", expression: Expression::Rate(Series::new("vllm:request_success_total")) },
-    EngineQuery { engine: "sglang", expression: Expression::Rate(Series::new("sglang:num_requests_total")) },
-];
+/// The window of rates that steer: at least four scrapes long.
+pub const RATE_WINDOW: Duration = Duration::from_secs(60);
 
-const VLLM_WAITING: Expression = Expression::Sum(Series::new("vllm:num_requests_waiting"));
-/// Every tensor-parallel rank may report the same queue; data-parallel ranks have queues of their own.
-const SGLANG_WAITING: Expression = Expression::SumOfMax(Series::new("sglang:num_queue_reqs"), "dp_rank");
+/// One built-in signal.
+struct Row {
+    name: &'static str,
+    unit: Unit,
+    span: Span,
+    fold: Fold,
+    /// Whether zero is what an engine without traffic answers; else it is left out.
+    idles_at_zero: bool,
+    meaning: &'static str,
+    engines: &'static [EngineQuery],
+}
 
-const QUEUE_LENGTH: &[EngineQuery] = &[
-    EngineQuery { engine: "vllm", expression: VLLM_WAITING },
-    EngineQuery { engine: "sglang", expression: SGLANG_WAITING },
-];
+/// What a signal's numbers are taken over.
+#[derive(Clone, Copy)]
+enum Span {
+    Now,
+    /// Rates that steer.
+    Short,
+    /// Ratios and quantiles, which need more events.
+    Long,
+}
 
-const PENDING_TOKENS: &[EngineQuery] = &[
-    EngineQuery {
-        engine: "vllm",
-        expression: Expression::Backlog {
-            waiting: &VLLM_WAITING,
-            tokens: &Expression::Rate(Series::new("vllm:request_prompt_tokens_sum")),
-            requests: &Expression::Rate(Series::new("vllm:request_prompt_tokens_count")),
-        },
+const ROWS: [Row; 12] = [
+    Row {
+        name: "qps",
+        unit: Unit::RequestsPerSecond,
+        span: Span::Short,
+        fold: Fold::Sum,
+        idles_at_zero: true,
+        meaning: "requests finished per second",
+        engines: traffic::QPS,
     },
-    EngineQuery {
-        engine: "sglang",
-        expression: Expression::SumOfMax(Series::new("sglang_num_waiting_uncached_tokens"), "dp_rank"),
+    Row {
+        name: "running_requests",
+        unit: Unit::Requests,
+        span: Span::Now,
+        fold: Fold::Sum,
+        idles_at_zero: true,
+        meaning: "requests being processed",
+        engines: traffic::RUNNING,
     },
-    EngineQuery {
-        engine: "sglang",
-        expression: Expression::Backlog {
-            waiting: &SGLANG_WAITING,
-            tokens: &Expression::Rate(Series::new("sglang:prompt_tokens_total")),
-            requests: &Expression::Rate(Series::new("sglang:num_requests_total")),
-        },
+    Row {
+        name: "queue_length",
+        unit: Unit::Requests,
+        span: Span::Now,
+        fold: Fold::Sum,
+        idles_at_zero: true,
+        meaning: "requests waiting for a place in the running batch",
+        engines: queue::LENGTH,
+    },
+    Row {
+        name: "pending_tokens",
+        unit: Unit::Tokens,
+        span: Span::Long,
+        fold: Fold::Sum,
+        idles_at_zero: true,
+        meaning: "prompt tokens of waiting requests; where no engine tells, waiting requests × their mean prompt length",
+        engines: queue::PENDING_TOKENS,
+    },
+    Row {
+        name: "kv_cache_usage",
+        unit: Unit::Ratio,
+        span: Span::Now,
+        fold: Fold::Max,
+        idles_at_zero: true,
+        meaning: "share of the KV cache in use",
+        engines: cache::KV_USAGE,
+    },
+    Row {
+        name: "prefix_cache_hit_rate",
+        unit: Unit::Ratio,
+        span: Span::Long,
+        fold: Fold::Max,
+        idles_at_zero: false,
+        meaning: "share of prompt tokens found in the prefix cache",
+        engines: cache::PREFIX_HIT_RATE,
+    },
+    Row {
+        name: "prompt_tokens_per_second",
+        unit: Unit::TokensPerSecond,
+        span: Span::Short,
+        fold: Fold::Sum,
+        idles_at_zero: true,
+        meaning: "prompt tokens processed per second, cached ones included",
+        engines: tokens::PROMPT,
+    },
+    Row {
+        name: "generation_tokens_per_second",
+        unit: Unit::TokensPerSecond,
+        span: Span::Short,
+        fold: Fold::Sum,
+        idles_at_zero: true,
+        meaning: "tokens generated per second",
+        engines: tokens::GENERATION,
+    },
+    Row {
+        name: "ttft_p95",
+        unit: Unit::Seconds,
+        span: Span::Long,
+        fold: Fold::Max,
+        idles_at_zero: true,
+        meaning: "time to the first token; 95 of 100 requests are faster",
+        engines: latency::TTFT,
+    },
+    Row {
+        name: "tpot_p95",
+        unit: Unit::Seconds,
+        span: Span::Long,
+        fold: Fold::Max,
+        idles_at_zero: true,
+        meaning: "time per output token; 95 of 100 are faster",
+        engines: latency::TPOT,
+    },
+    Row {
+        name: "e2e_latency_p95",
+        unit: Unit::Seconds,
+        span: Span::Long,
+        fold: Fold::Max,
+        idles_at_zero: true,
+        meaning: "time to the last token; 95 of 100 requests are faster",
+        engines: latency::END_TO_END,
+    },
+    Row {
+        name: "gpu_utilization",
+        unit: Unit::Ratio,
+        span: Span::Now,
+        fold: Fold::Max,
+        idles_at_zero: true,
+        meaning: "share of time in which the GPU does anything; near 1 from a small batch on, so a poor target",
+        engines: gpu::UTILIZATION,
     },
 ];
 
-const KV_CACHE_USAGE: &[EngineQuery] = &[
-    EngineQuery { engine: "vllm", expression: Expression::Max(Series::new("vllm:kv_cache_usage_perc")) },
-    EngineQuery { engine: "sglang", expression: Expression::Max(Series::new("sglang:token_usage")) },
-];
-
-/// Returns the built-in signals, in the order in which they are shown.
-pub fn built_in() -> Vec<Arc<Signal>> {
-    let signal = |name: &str, unit, window, fold, meaning: &str, engines| {
-        Arc::new(Signal {
-            name: name.to_owned(),
-            unit,
-            window,
-            fold,
-            idle: Some(MilliValue::ZERO),
-            meaning: meaning.to_owned(),
-            definition: Definition::Engines(engines),
-        })
+/// Returns the built-in signals in the order in which they are shown; rates are taken over `rate_window`, ratios and quantiles over
+/// five times as long.
+pub fn built_in(rate_window: Duration) -> Vec<Arc<Signal>> {
+    let window = |span| match span {
+        Span::Now => Duration::ZERO,
+        Span::Short => rate_window,
+        Span::Long => rate_window.saturating_mul(5),
     };
-    vec![
-        signal("qps", Unit::RequestsPerSecond, SHORT, Fold::Sum, "requests finished per second", QPS),
-        signal(
-            "queue_length",
-            Unit::Requests,
-            Duration::ZERO,
-            Fold::Sum,
-            "requests waiting for a place in the running batch",
-            QUEUE_LENGTH,
-        ),
-        signal(
-            "pending_tokens",
-            Unit::Tokens,
-            Duration::from_secs(300),
-            Fold::Sum,
-            "prompt tokens of waiting requests",
-            PENDING_TOKENS,
-        ),
-        signal(
-            "kv_cache_usage",
-            Unit::Ratio,
-            Duration::ZERO,
-            Fold::Max,
-            "share of the KV cache in use, the fullest engine of the pod",
-            KV_CACHE_USAGE,
-        ),
-    ]
+    let signal = |row: &Row| Signal {
+        name: row.name.to_owned(),
+        unit: row.unit,
+        window: window(row.span),
+        fold: row.fold,
+        idle: row.idles_at_zero.then_some(MilliValue::ZERO),
+        meaning: row.meaning.to_owned(),
+        definition: Definition::Engines(row.engines),
+    };
+    ROWS.iter().map(|row| Arc::new(signal(row))).collect()
 }
 
 #[cfg(test)]
@@ -102,10 +179,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_distinct() {
-        let mut names: Vec<_> = built_in().iter().map(|signal| signal.name.clone()).collect();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), built_in().len());
+    fn every_query_as_it_is_sent() {
+        for signal in built_in(RATE_WINDOW) {
+            let readable = signal.query().replace(" or ", "\n  or ");
+            insta::assert_snapshot!(signal.name.as_str(), readable);
+        }
+    }
+
+    #[test]
+    fn latencies_are_the_signals_refused_as_targets() {
+        for signal in built_in(RATE_WINDOW) {
+            let refused = crate::metrics::refused_as_target(&signal.name).is_some();
+            assert_eq!(refused, signal.unit == Unit::Seconds, "{}", signal.name);
+        }
     }
 }

@@ -186,7 +186,8 @@ impl Collector {
                 biased;
                 Some(done) = in_flight.queries.next(), if !in_flight.queries.is_empty() => {
                     in_flight.names.remove(&done.signal.name);
-                    shared.tell(&done);
+                    let failed_before = readings.get(&done.signal.name).is_some_and(|reading| reading.error.is_some());
+                    shared.tell(&done, failed_before);
                     note(&mut readings, done);
                     if in_flight.queries.is_empty() {
                         publish_at = Some(Instant::now());
@@ -289,7 +290,8 @@ impl Shared {
         self.published.send_replace(Arc::new(snapshot));
     }
 
-    fn tell(&self, done: &Done) {
+    /// Tells the program of a query; logs what changed for better or worse, the rest for those who look closely.
+    fn tell(&self, done: &Done, failed_before: bool) {
         let (outcome, samples, dropped) = match &done.result {
             Ok(answer) => ("ok", answer.samples.len(), answer.dropped),
             Err(error) => (error.class(), 0, 0),
@@ -299,11 +301,19 @@ impl Shared {
         match &done.result {
             Ok(answer) => {
                 for warning in &answer.warnings {
-                    tracing::warn!(signal, warning, "source warned of its answer");
+                    tracing::debug!(signal, warning, "source warned of its answer");
+                }
+                if failed_before {
+                    tracing::info!(signal, samples, "signal is collected again");
                 }
                 tracing::debug!(signal, at = %done.at, samples, dropped, took = ?done.took, "signal collected");
             }
-            Err(error) => tracing::warn!(signal, at = %done.at, %error, "signal not collected"),
+            Err(error) if failed_before => {
+                tracing::debug!(signal, at = %done.at, %error, "signal not collected");
+            }
+            Err(error) => {
+                tracing::warn!(signal, at = %done.at, %error, "signal not collected");
+            }
         }
     }
 }

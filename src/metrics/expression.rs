@@ -25,8 +25,8 @@ pub struct Series {
 pub enum Expression {
     /// A gauge, summed.
     Sum(Series),
-    /// A gauge, its largest series: for shares.
-    Max(Series),
+    /// A gauge, the mean of its series: for shares, where several engines of a pod each have their own.
+    Mean(Series),
     /// A gauge that several processes may report alike: the largest per value of the label, then the sum.
     SumOfMax(Series, &'static str),
     /// The increase of a counter per second.
@@ -38,7 +38,9 @@ pub enum Expression {
     /// One and the other; absent unless both are there.
     Add(&'static Expression, &'static Expression),
     /// Divided by a plain number: for other units.
-    Scale(&'static Expression, f64),
+    Over(&'static Expression, f64),
+    /// Multiplied by a plain number.
+    Times(&'static Expression, u32),
     /// Waiting requests × their mean prompt length: tokens ÷ requests, or [`DEFAULT_PROMPT_TOKENS`] when none finished.
     Backlog {
         /// The number of waiting requests.
@@ -110,7 +112,7 @@ impl Expression {
         let inner = |expression: &Self| expression.operand(grouping, window);
         match self {
             Self::Sum(series) => format!("sum by ({by}) ({})", series.selector("")),
-            Self::Max(series) => format!("max by ({by}) ({})", series.selector("")),
+            Self::Mean(series) => format!("avg by ({by}) ({})", series.selector("")),
             Self::SumOfMax(series, label) => {
                 // A label that no series has groups them all together, so the pod must stand beside it.
                 let pod = if grouping == Grouping::Pod { "" } else { ", pod" };
@@ -125,7 +127,8 @@ impl Expression {
             }
             Self::Divide(dividend, divisor) => format!("{} / {}", inner(dividend), inner(divisor)),
             Self::Add(left, right) => format!("{} + {}", inner(left), inner(right)),
-            Self::Scale(expression, divisor) => format!("{} / {divisor}", inner(expression)),
+            Self::Over(expression, divisor) => format!("{} / {divisor}", inner(expression)),
+            Self::Times(expression, factor) => format!("{} * {factor}", inner(expression)),
             Self::Backlog { waiting, tokens, requests } => {
                 let waiting = inner(waiting);
                 format!(
@@ -144,7 +147,7 @@ impl Expression {
     fn operand(&self, grouping: Grouping, window: Duration) -> String {
         let text = self.promql(grouping, window);
         match self {
-            Self::Sum(_) | Self::Max(_) | Self::SumOfMax(..) | Self::Rate(_) | Self::Quantile(_) => text,
+            Self::Sum(_) | Self::Mean(_) | Self::SumOfMax(..) | Self::Rate(_) | Self::Quantile(_) => text,
             _ => format!("({text})"),
         }
     }
@@ -158,13 +161,14 @@ impl Expression {
     /// The series whose age counts, and an ending of its name: engines expose all their series at once, so one tells for all.
     fn clock(&self) -> (&Series, &'static str) {
         match self {
-            Self::Sum(series) | Self::Max(series) | Self::SumOfMax(series, _) | Self::Rate(series) => {
+            Self::Sum(series) | Self::Mean(series) | Self::SumOfMax(series, _) | Self::Rate(series) => {
                 (series, "")
             }
             Self::Quantile(series) => (series, "_count"),
             Self::Divide(_, expression)
             | Self::Add(expression, _)
-            | Self::Scale(expression, _)
+            | Self::Over(expression, _)
+            | Self::Times(expression, _)
             | Self::Awake(expression, _)
             | Self::Backlog { waiting: expression, .. } => expression.clock(),
         }
@@ -194,7 +198,7 @@ mod tests {
     fn renders_promql() {
         let minute = Duration::from_secs(60);
         for (expression, want) in [
-            (Expression::Max(Series::new("kv")), "max by (namespace, pod) (kv)"),
+            (Expression::Mean(Series::new("kv")), "avg by (namespace, pod) (kv)"),
             (
                 Expression::SumOfMax(Series::new("q"), "dp_rank"),
                 "sum by (namespace, pod) (max by (namespace, pod, dp_rank) (q))",
@@ -204,7 +208,7 @@ mod tests {
                 "histogram_quantile(0.95, sum by (le, namespace, pod) (rate(ttft_bucket[1m])))",
             ),
             (
-                Expression::Scale(&Expression::Divide(&TOKENS, &WAITING), 1000.0),
+                Expression::Over(&Expression::Divide(&TOKENS, &WAITING), 1000.0),
                 "(sum by (namespace, pod) (rate(prompt_sum[1m])) / sum by (namespace, pod) (waiting)) / 1000",
             ),
             (

@@ -46,6 +46,13 @@ pub struct EngineQuery {
     pub expression: Expression,
 }
 
+impl EngineQuery {
+    /// Returns an engine's expression.
+    pub const fn new(engine: &'static str, expression: Expression) -> Self {
+        Self { engine, expression }
+    }
+}
+
 /// What one of a signal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {

@@ -108,7 +108,7 @@ fn world() -> World {
     let clock: Clock = Arc::new(|| at(NOW));
     let engines = Arc::new(Engines::default());
     let options = collector::Options::every(Duration::from_secs(15), clock.clone());
-    let collector = Collector::new(engines.clone(), catalog::built_in(), options);
+    let collector = Collector::new(engines.clone(), catalog::built_in(catalog::RATE_WINDOW), options);
     let running = collector.clone();
     tokio::spawn(async move { running.run().await });
     let started = "2026-11-20T09:00:00Z";
