@@ -10,3 +10,5 @@ pub mod metrics;
 pub mod policy;
 pub mod scaling;
 pub mod units;
+#[cfg(test)]
+mod vectors;

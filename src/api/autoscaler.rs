@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use metric::{MetricEntry, WakeMetricSpec};
 pub use role::{FallbackSpec, GangSpec, RoleSpec, ScaleToZeroSpec, ThroughputSpec};
 pub use status::{RoleBasedGroupAutoscalerStatus, RoleStatus};
+pub(crate) use validate::read as read_policy;
 pub use validate::{PolicyError, Problem};
 
 use crate::units::GatewayDuration;

@@ -6,6 +6,8 @@ mod convert;
 mod fields;
 mod parse;
 mod reading;
+#[cfg(test)]
+mod vectors;
 
 use std::{collections::BTreeMap, fmt};
 

@@ -4,6 +4,8 @@
 //! four. A percentage rounds up on the way up and toward zero on the way down.
 //! Source: Kubernetes, HPA, scaling policies.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 
 use super::{
@@ -13,7 +15,7 @@ use super::{
     metrics::{built_in_limit, grown, shrunk},
 };
 use crate::{
-    policy::{Bounds, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy},
+    policy::{Behavior, Bounds, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy},
     units::Replicas,
 };
 
@@ -27,15 +29,7 @@ pub(crate) fn apply(draft: &mut RoleDraft<'_>) {
     }
     let (current, want, bounds) = (draft.current(), draft.proposal.replicas, draft.bounds);
     let cut = match &draft.policy.behavior {
-        Some(behavior) if want > current => {
-            let limit = limit(Way::Up, current, &behavior.up, &draft.past.scale_events, draft.now);
-            cut_up(current, want, bounds, limit)
-        }
-        Some(behavior) if want < current => {
-            let limit = limit(Way::Down, current, &behavior.down, &draft.past.scale_events, draft.now);
-            cut_down(current, want, bounds, limit)
-        }
-        Some(_) => Cut::none(want),
+        Some(behavior) => with_behavior(current, want, bounds, behavior, &draft.past.scale_events, draft.now),
         None => {
             let settings = draft.settings;
             let limit = built_in_limit(current, settings.scale_up_factor, settings.scale_up_minimum);
@@ -80,6 +74,25 @@ enum Way {
 struct Limit {
     count: i64,
     allowance: Allowance,
+}
+
+fn with_behavior(
+    current: Replicas,
+    want: Replicas,
+    bounds: Bounds,
+    behavior: &Behavior,
+    events: &[ScaleEvent],
+    now: Timestamp,
+) -> Cut {
+    match want.cmp(&current) {
+        Ordering::Greater => {
+            cut_up(current, want, bounds, limit(Way::Up, current, &behavior.up, events, now))
+        }
+        Ordering::Less => {
+            cut_down(current, want, bounds, limit(Way::Down, current, &behavior.down, events, now))
+        }
+        Ordering::Equal => Cut::none(want),
+    }
 }
 
 fn limit(way: Way, current: Replicas, rules: &ScalingRules, events: &[ScaleEvent], now: Timestamp) -> Limit {
@@ -191,3 +204,6 @@ fn words(cut: &Cut, want: Replicas, current: Replicas, bounds: Bounds) -> String
         }
     }
 }
+
+#[cfg(test)]
+mod vectors;

@@ -124,3 +124,6 @@ fn words(want: Replicas, out: Replicas, current: Replicas, windows: Windows) -> 
     };
     format!("{extreme} recommendation of the last {} s holds: {want} → {out}", window.as_secs())
 }
+
+#[cfg(test)]
+mod vectors;

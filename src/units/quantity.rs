@@ -350,6 +350,19 @@ mod tests {
     }
 
     #[test]
+    fn quantities_are_shown_as_the_hpa_shows_them() {
+        for vector in crate::vectors::of_scope("statusQuantity") {
+            let (input, expect) = (&vector["input"], &vector["expect"]);
+            let raw = MilliValue::from_milli(crate::vectors::int(&input["rawMilli"]));
+            let binary = expect["format"] == "BinarySI";
+            assert_eq!(input["resource"] == "memory", binary, "{}", crate::vectors::name(&vector));
+            let text = if binary { raw.to_binary_string() } else { raw.to_string() };
+            let shown: MilliValue = text.parse().expect("a quantity");
+            assert_eq!(shown.milli(), crate::vectors::int(&expect["valueMilli"]), "{text}");
+        }
+    }
+
+    #[test]
     fn doubles_round_as_the_hpa_rounds_them() {
         for (text, want) in [
             ("0.35", 35.0 * 0.01),

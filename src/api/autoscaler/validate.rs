@@ -24,39 +24,47 @@ impl TryFrom<&RoleBasedGroupAutoscalerSpec> for Policy {
 
     /// Returns the validated policy, or every breach of its rules.
     fn try_from(spec: &RoleBasedGroupAutoscalerSpec) -> Result<Self, PolicyError> {
-        let mut problems = Problems::default();
-        problems.name("spec.groupRef.name", &spec.group_ref.name);
-        if spec.roles.is_empty() || spec.roles.len() > MAX_ITEMS {
-            problems.add("spec.roles", spec.roles.len(), "roles", "name 1 to 16 of the group's roles");
-        }
-        let mut roles = Vec::with_capacity(spec.roles.len());
-        for (index, role) in spec.roles.iter().enumerate() {
-            let path = format!("spec.roles[{index}]");
-            if spec.roles.iter().take(index).any(|other| other.name == role.name) {
-                problems.add(
-                    format!("{path}.name"),
-                    shown(&role.name),
-                    "is there twice",
-                    "keep one entry per role",
-                );
-            }
-            roles.push(role::validate(&mut problems, &path, role, spec));
-        }
-        let mut policy = Self::of_roles(spec.group_ref.name.clone(), roles);
-        policy.mode = match spec.mode.unwrap_or_default() {
-            Mode::Enforce => policy::Mode::Enforce,
-            Mode::Recommend => policy::Mode::Recommend,
-            Mode::Disabled => policy::Mode::Disabled,
-        };
-        policy.hold_up = spec.hold.contains(&Direction::Up);
-        policy.hold_down = spec.hold.contains(&Direction::Down);
-        policy.ratios = ratio::validate(&mut problems, spec, &policy.roles);
-        if let Some(capacity) = &spec.capacity {
-            policy.capacity = validate_capacity(&mut problems, capacity);
-        }
-        policy.schedules = schedule::validate(&mut problems, spec, &policy.roles);
-        problems.into_result(policy)
+        let (policy, advice) = read(spec)?;
+        if advice.is_empty() { Ok(policy) } else { Err(PolicyError { problems: advice }) }
     }
+}
+
+/// Returns the policy with what a cluster refuses but a replay can do without: a minimum of zero that no metric leaves.
+///
+/// The HPA lets stored objects keep such a minimum, so its own figures hold some.
+pub(crate) fn read(spec: &RoleBasedGroupAutoscalerSpec) -> Result<(Policy, Vec<Problem>), PolicyError> {
+    let mut problems = Problems::default();
+    problems.name("spec.groupRef.name", &spec.group_ref.name);
+    if spec.roles.is_empty() || spec.roles.len() > MAX_ITEMS {
+        problems.add("spec.roles", spec.roles.len(), "roles", "name 1 to 16 of the group's roles");
+    }
+    let mut roles = Vec::with_capacity(spec.roles.len());
+    for (index, role) in spec.roles.iter().enumerate() {
+        let path = format!("spec.roles[{index}]");
+        if spec.roles.iter().take(index).any(|other| other.name == role.name) {
+            problems.add(
+                format!("{path}.name"),
+                shown(&role.name),
+                "is there twice",
+                "keep one entry per role",
+            );
+        }
+        roles.push(role::validate(&mut problems, &path, role, spec));
+    }
+    let mut policy = Policy::of_roles(spec.group_ref.name.clone(), roles);
+    policy.mode = match spec.mode.unwrap_or_default() {
+        Mode::Enforce => policy::Mode::Enforce,
+        Mode::Recommend => policy::Mode::Recommend,
+        Mode::Disabled => policy::Mode::Disabled,
+    };
+    policy.hold_up = spec.hold.contains(&Direction::Up);
+    policy.hold_down = spec.hold.contains(&Direction::Down);
+    policy.ratios = ratio::validate(&mut problems, spec, &policy.roles);
+    if let Some(capacity) = &spec.capacity {
+        policy.capacity = validate_capacity(&mut problems, capacity);
+    }
+    policy.schedules = schedule::validate(&mut problems, spec, &policy.roles);
+    problems.into_result(policy)
 }
 
 fn validate_capacity(problems: &mut Problems, spec: &CapacitySpec) -> policy::Capacity {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{
-        autoscaler::{API_VERSION, KIND, Problem},
+        autoscaler::{API_VERSION, KIND, Problem, read_policy},
         replica::ReplicaFold,
     },
     policy::{Policy, RolePolicy},
@@ -32,6 +32,8 @@ pub struct DecisionInput {
     pub history: Vec<RoleHistory>,
     /// The time of the decision.
     pub now: Timestamp,
+    /// What is odd about the document but does not stand in the way.
+    pub warnings: Vec<Problem>,
 }
 
 impl DecisionInput {
@@ -53,16 +55,15 @@ impl ScalingSnapshot {
         expect(&mut problems, "autoscaler.apiVersion", self.autoscaler.api_version.as_deref(), API_VERSION);
         expect(&mut problems, "autoscaler.kind", self.autoscaler.kind.as_deref(), KIND);
         let settings = settings(&mut problems, self.settings.unwrap_or_default());
-        let policy = match Policy::try_from(&self.autoscaler.spec) {
-            Ok(policy) => policy,
+        let inside = |problem: Problem| Problem { field: format!("autoscaler.{}", problem.field), ..problem };
+        let (policy, advice) = match read_policy(&self.autoscaler.spec) {
+            Ok(read) => read,
             Err(error) => {
-                problems.extend(error.problems.into_iter().map(|problem| Problem {
-                    field: format!("autoscaler.{}", problem.field),
-                    message: problem.message,
-                }));
+                problems.extend(error.problems.into_iter().map(inside));
                 return Err(SnapshotError { problems });
             }
         };
+        let mut warnings: Vec<Problem> = advice.into_iter().map(inside).collect();
         let mut roles = self.roles;
         let mut observation = Observation { settings, ..Observation::default() };
         let mut history = Vec::with_capacity(policy.roles.len());
@@ -83,6 +84,13 @@ impl ScalingSnapshot {
             history.push(seen.history.clone().unwrap_or_default());
             observation.roles.push(Some(convert_role(&mut problems, &path, role, seen, &settings, now)));
         }
+        warnings.extend(
+            roles.keys().map(|name| Problem {
+                field: format!("roles.{name}"),
+                message: "is not scaled by the policy and not looked at; remove it, or add it to the policy"
+                    .to_owned(),
+            }),
+        );
         observation.capacity = self.capacity.map(|capacity| {
             Arc::new(CapacityObservation {
                 nodes: capacity.nodes,
@@ -98,7 +106,7 @@ impl ScalingSnapshot {
             })
         });
         if problems.is_empty() {
-            Ok(DecisionInput { policy, observation, history, now })
+            Ok(DecisionInput { policy, observation, history, now, warnings })
         } else {
             Err(SnapshotError { problems })
         }

@@ -127,6 +127,29 @@ mod tests {
     }
 
     #[test]
+    fn events_are_stored_as_the_hpa_stores_them() {
+        use crate::vectors::{self, int, list, name, now, of_scope, seconds};
+        for vector in of_scope("storeEvent") {
+            for up in [true, false] {
+                let (input, expect) = (&vector["input"], &vector["expect"]);
+                let mut events = vectors::events(&input["events"], up);
+                let (added, removed) = changes(&events, seconds(&input["queryPeriodSeconds"]), now());
+                assert_eq!(added + removed, int(&expect["changeInPeriod"]), "{}", name(&vector));
+                let mut behavior = Behavior::default();
+                vectors::fill(if up { &mut behavior.up } else { &mut behavior.down }, &input["rules"]);
+                let change = serde_json::json!([{"change": input["change"], "ageSeconds": 0}]);
+                if !input["rules"].is_null() {
+                    store(&mut events, vectors::events(&change, up)[0], &behavior);
+                }
+                let stored: Vec<i64> = events.iter().map(|event| event.change().into()).collect();
+                let wanted: Vec<i64> =
+                    list(&expect["events"]).iter().map(|event| int(&event["change"])).collect();
+                assert_eq!(stored, wanted, "{} (up: {up})", name(&vector));
+            }
+        }
+    }
+
+    #[test]
     fn too_many_count_longer_never_shorter() {
         let exact: Vec<_> = (0..90)
             .map(|i| if i % 3 == 0 { event(50, 48, 900 - i * 10) } else { event(50, 51, 900 - i * 10) })

@@ -48,6 +48,11 @@ pub(crate) fn ceil(ratio: f64) -> i32 {
     ratio.ceil() as i32
 }
 
+/// Whether a usage is 2^63 as a double, that is: not below what an `i64` can hold.
+pub(crate) fn is_saturated(usage: i64) -> bool {
+    usage as f64 >= 9_223_372_036_854_775_808.0
+}
+
 /// `⌈usage ÷ replicas⌉` in thousandths, as shown; the largest value for some usage over no replicas.
 pub(crate) fn ceil_share(usage: i64, replicas: Replicas) -> i64 {
     (usage as f64 / f64::from(replicas.get())).ceil() as i64

@@ -56,3 +56,84 @@ fn is_starting(replica: &ReplicaObservation, sample: &Sample, settings: &Setting
 fn plus(time: Timestamp, span: Duration) -> Timestamp {
     time.checked_add(span).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        scaling::Readiness,
+        units::MilliValue,
+        vectors::{age, int, list, name, now, of_scope, seconds},
+    };
+
+    fn observed(pod: &Value) -> ReplicaObservation {
+        ReplicaObservation {
+            name: pod["name"].as_str().expect("a name").to_owned(),
+            deleted: pod["deleted"] == true,
+            phase: match pod["phase"].as_str() {
+                Some("Pending") => Phase::Pending,
+                Some("Running") => Phase::Running,
+                Some("Failed") => Phase::Failed,
+                _ => Phase::Other,
+            },
+            started: pod["startAgeSeconds"].is_i64().then(|| age(&pod["startAgeSeconds"])),
+            ready: pod["ready"].as_str().map(|status| Readiness {
+                status: match status {
+                    "True" => ReadyStatus::True,
+                    "False" => ReadyStatus::False,
+                    _ => ReadyStatus::Unknown,
+                },
+                since: pod["readyTransitionAgeSeconds"]
+                    .is_i64()
+                    .then(|| age(&pod["readyTransitionAgeSeconds"])),
+            }),
+            ..ReplicaObservation::default()
+        }
+    }
+
+    #[test]
+    fn pods_are_sorted_as_the_hpa_sorts_them() {
+        for vector in of_scope("grouping") {
+            let input = &vector["input"];
+            let settings = Settings {
+                cpu_initialization_period: seconds(&input["cpuInitializationPeriodSeconds"]),
+                initial_readiness_delay: seconds(&input["initialReadinessDelaySeconds"]),
+                ..Settings::default()
+            };
+            let cpu = input["resource"] == "cpu";
+            let mut groups: Vec<(Group, String)> = Vec::new();
+            for pod in list(&input["pods"]) {
+                let replica = observed(pod);
+                let sample =
+                    list(&input["podSamples"]).iter().find(|sample| sample["pod"] == replica.name.as_str());
+                let sample = sample.map(|sample| Sample {
+                    value: MilliValue::from_milli(int(&sample["valueMilli"])),
+                    time: age(&sample["ageSeconds"]),
+                    window: seconds(&sample["windowSeconds"]),
+                });
+                groups.push((group(&replica, sample.as_ref(), cpu, &settings, now()), replica.name));
+            }
+            let named = |wanted: Group| {
+                let mut names: Vec<&str> = groups
+                    .iter()
+                    .filter(|(group, _)| *group == wanted)
+                    .map(|(_, name)| name.as_str())
+                    .collect();
+                names.sort_unstable();
+                names
+            };
+            let expect = &vector["expect"];
+            for (key, group) in
+                [("unready", Group::Unready), ("missing", Group::Missing), ("ignored", Group::Ignored)]
+            {
+                let mut want: Vec<&str> = list(&expect[key]).iter().filter_map(Value::as_str).collect();
+                want.sort_unstable();
+                assert_eq!(named(group), want, "{key} of {}", name(&vector));
+            }
+            let ready = i64::try_from(named(Group::Ready).len()).expect("a count");
+            assert_eq!(ready, int(&expect["readyPodCount"]), "{}", name(&vector));
+        }
+    }
+}

@@ -43,7 +43,9 @@ pub(crate) fn evaluate(
             } else {
                 float::ceil(float::ratio(usage, target.milli()))
             };
-            let average = float::ceil_share(usage, seen.status_replicas);
+            // A sum that ran over is shown as it is, as the HPA shows it.
+            let saturated = external && float::is_saturated(usage);
+            let average = if saturated { i64::MAX } else { float::ceil_share(usage, seen.status_replicas) };
             let shown = Shown { average: Some(MilliValue::from_milli(average)), ..Shown::default() };
             (usage, target, proposed, ratio, None, shown)
         }

@@ -48,6 +48,7 @@ impl fmt::Display for Problem {
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     list: Vec<Problem>,
+    advice: Vec<Problem>,
 }
 
 impl Problems {
@@ -60,6 +61,17 @@ impl Problems {
         fix: impl fmt::Display,
     ) {
         self.list.push(Problem { field: field.into(), message: format!("{value} {breach}; {fix}") });
+    }
+
+    /// Adds a problem that a cluster refuses and a replay can do without.
+    pub fn advise(
+        &mut self,
+        field: impl Into<String>,
+        value: impl fmt::Display,
+        breach: impl fmt::Display,
+        fix: impl fmt::Display,
+    ) {
+        self.advice.push(Problem { field: field.into(), message: format!("{value} {breach}; {fix}") });
     }
 
     /// Adds a problem that is told elsewhere.
@@ -98,9 +110,14 @@ impl Problems {
         duration.get()
     }
 
-    /// Returns `value`, or what was collected.
-    pub fn into_result<T>(self, value: T) -> Result<T, PolicyError> {
-        if self.list.is_empty() { Ok(value) } else { Err(PolicyError { problems: self.list }) }
+    /// Returns `value` with the advice, or what was collected.
+    pub fn into_result<T>(self, value: T) -> Result<(T, Vec<Problem>), PolicyError> {
+        if self.list.is_empty() {
+            return Ok((value, self.advice));
+        }
+        let mut problems = self.list;
+        problems.extend(self.advice);
+        Err(PolicyError { problems })
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) fn zero_minimum(problems: &mut Problems, path: &str, min: i32, policy
             format_args!("write {} or more", policy.gang),
         );
     } else if !policy.metrics.iter().any(|metric| metric::works_from_zero(metric, &policy.name)) {
-        problems.add(
+        problems.advise(
             path,
             min,
             "cannot be left again: no metric is measured without replicas",
