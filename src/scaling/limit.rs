@@ -28,13 +28,12 @@ pub(crate) fn apply(draft: &mut RoleDraft<'_>) {
         return;
     }
     let (current, want, bounds) = (draft.current(), draft.proposal.replicas, draft.bounds);
-    let cut = match &draft.policy.behavior {
-        Some(behavior) => with_behavior(current, want, bounds, behavior, &draft.past.scale_events, draft.now),
-        None => {
-            let settings = draft.settings;
-            let limit = built_in_limit(current, settings.scale_up_factor, settings.scale_up_minimum);
-            cut_built_in(want, bounds, limit)
-        }
+    let cut = if let Some(behavior) = &draft.policy.behavior {
+        with_behavior(current, want, bounds, behavior, &draft.past.scale_events, draft.now)
+    } else {
+        let settings = draft.settings;
+        let limit = built_in_limit(current, settings.scale_up_factor, settings.scale_up_minimum);
+        cut_built_in(want, bounds, limit)
     };
     draft.rate = cut.rate;
     draft.limited = Some(condition(&cut, want));

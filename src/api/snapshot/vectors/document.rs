@@ -22,8 +22,7 @@ fn list(value: &Value) -> &[Value] {
 }
 
 /// A document with one role, named `role`.
-fn document(settings: Value, role: Value, seen: Value) -> Value {
-    let mut policy = role;
+fn document(settings: &Value, mut policy: Value, seen: &Value) -> Value {
     policy["name"] = json!("role");
     json!({
         "apiVersion": "rbg-autoscaler.dev/v1alpha1",
@@ -57,7 +56,7 @@ pub(super) fn of_metric(input: &Value) -> Value {
         "readings": [reading(&input["metric"], &input["podSamples"])],
         "history": {"recommendations": []},
     });
-    document(settings, role, seen)
+    document(&settings, role, &seen)
 }
 
 pub(super) fn of_pass(input: &Value) -> Value {
@@ -85,7 +84,7 @@ pub(super) fn of_pass(input: &Value) -> Value {
         "readings": metrics.iter().map(|metric| reading(metric, &metric["podSamples"])).collect::<Vec<_>>(),
         "history": history(&input["history"], &input["specReplicas"]),
     });
-    document(settings, role, seen)
+    document(&settings, role, &seen)
 }
 
 /// The desired count comes from an external total with a target of one per replica, and no tolerance.
@@ -96,7 +95,7 @@ fn of_desired(input: &Value, role: Value) -> Value {
         "readings": [{"values": [input["desiredReplicas"]]}],
         "history": history(&input["history"], &input["currentReplicas"]),
     });
-    document(json!({"tolerance": 0}), role, seen)
+    document(&json!({"tolerance": 0}), role, &seen)
 }
 
 fn external() -> Value {
