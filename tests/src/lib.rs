@@ -3,4 +3,5 @@
 pub mod chart;
 pub mod control_plane;
 pub mod fleet;
+pub mod harness;
 pub mod rbg;

@@ -1,0 +1,22 @@
+//! What end-to-end tests share: namespaces, objects from YAML, waiting with a reason, our programs with captured logs, fake nodes,
+//! aggregated APIs. All of it works on a [`ControlPlane`](crate::control_plane::ControlPlane).
+
+mod api_service;
+mod apply;
+mod eventually;
+mod kubectl;
+mod namespace;
+mod nodes;
+mod ports;
+mod program;
+mod service_account;
+
+pub use api_service::ApiService;
+pub use apply::{apply, apply_yaml};
+pub use eventually::{eventually, throughout};
+pub use kubectl::kubectl;
+pub use namespace::Namespace;
+pub use nodes::{NodePool, POOL_LABEL};
+pub use ports::free_port;
+pub use program::{Program, program_file};
+pub use service_account::service_account_kubeconfig;
