@@ -143,6 +143,11 @@ impl World {
         self.policies.keys().chain(self.groups.iter().map(|(key, _)| key)).cloned().collect()
     }
 
+    /// Returns how many objects cannot be decoded.
+    pub fn undecodable(&self) -> usize {
+        self.groups.invalid_count() + self.scaling_adapters.invalid_count() + self.autoscalers.invalid_count()
+    }
+
     /// Returns the kinds whose first list has not been seen whole.
     pub fn incomplete(&self) -> Vec<&'static str> {
         let kinds = [

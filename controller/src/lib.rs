@@ -4,9 +4,15 @@
 
 pub mod apply;
 pub mod cache;
+pub mod control_loop;
 pub mod events;
+pub mod health;
 pub mod inline;
 pub mod memory;
 pub mod observe;
+pub mod options;
+pub mod reconcile;
 pub mod report;
 pub mod retry;
+pub mod server;
+pub mod telemetry;

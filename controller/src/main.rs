@@ -1,3 +1,135 @@
-//! Nothing yet.
+//! The program: joins the parts, reads the clock, ends on SIGTERM.
 
-fn main() {}
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use clap::Parser;
+use jiff::Timestamp;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use rbg_autoscaler::metrics::{
+    catalog,
+    collector::{self, Clock, Collector},
+    prometheus::PrometheusSource,
+};
+use rbg_autoscaler_controller::{
+    cache,
+    control_loop::{ControlLoop, Parts},
+    events::Recorder,
+    health::Health,
+    options::{LogFormat, Options},
+    server::{Served, router},
+    telemetry::Telemetry,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    log(&options);
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let ran = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match ran.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(options))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "not started");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log(options: &Options) {
+    let filter = EnvFilter::try_new(&options.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match options.log_format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the program's edge gives the clock to everything inside")]
+fn wall_clock() -> Clock {
+    Arc::new(Timestamp::now)
+}
+
+async fn run(options: Options) -> anyhow::Result<()> {
+    let clock = wall_clock();
+    let client = Client::try_from(config(&options).await?).context("making a client of the API server")?;
+    let collection = collector::Options::every(options.collection_interval, clock.clone());
+    let source = PrometheusSource::new(&options.prometheus_url, collection.timeout)?;
+    let collector = Collector::new(Arc::new(source), catalog::built_in(catalog::RATE_WINDOW), collection);
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("listening on {}", options.listen))?;
+
+    let health = Arc::new(Health::new(clock()));
+    let telemetry = Arc::new(Telemetry::default());
+    let (stopped, mut stop_serving) = watch::channel(false);
+    let endpoints = Served { health: health.clone(), telemetry: telemetry.clone(), clock: clock.clone() };
+    let server = tokio::spawn(
+        axum::serve(listener, router(endpoints))
+            .with_graceful_shutdown(async move {
+                let _ = stop_serving.wait_for(|stopped| *stopped).await;
+            })
+            .into_future(),
+    );
+    let collecting = collector.clone();
+    tokio::spawn(async move { collecting.run().await });
+
+    // Until there is an election, the only process leads.
+    let (_leads, leading) = watch::channel(true);
+    telemetry.leads(true);
+    let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "rbg-autoscaler".to_owned());
+    let parts = Parts {
+        recorder: Recorder::start(client.clone(), instance),
+        events: cache::watch::start(&client, options.namespace.as_deref()),
+        client,
+        collector,
+        clock,
+        sync_period: options.sync_period,
+        leading,
+        health,
+        telemetry,
+    };
+    tracing::info!(
+        listen = %options.listen,
+        prometheus = options.prometheus_url,
+        sync_period = ?options.sync_period,
+        namespace = options.namespace.as_deref().unwrap_or("all"),
+        "started"
+    );
+    ControlLoop::new(parts).run(stop()?).await;
+    let _ = stopped.send(true);
+    server.await?.context("serving probes and metrics")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn config(options: &Options) -> anyhow::Result<Config> {
+    let Some(path) = &options.kubeconfig else {
+        return Config::infer().await.context("finding a kubeconfig or a service account");
+    };
+    let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))?;
+    let chosen = KubeConfigOptions::default();
+    Config::from_custom_kubeconfig(kubeconfig, &chosen)
+        .await
+        .with_context(|| format!("using {}", path.display()))
+}
+
+/// Is done on SIGTERM or SIGINT.
+fn stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -34,6 +34,13 @@ pub struct Metrics {
     pub known: std::sync::Arc<HashSet<String>>,
 }
 
+impl Metrics {
+    /// Returns whether a signal exists that has not been asked, or has not answered or failed, for the first time.
+    pub fn is_awaited(&self, signal: &str) -> bool {
+        self.known.contains(signal) && self.snapshot.reading(signal).is_none()
+    }
+}
+
 /// What one decision sees, and where it would be written.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {

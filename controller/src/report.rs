@@ -20,10 +20,13 @@ use serde_json::json;
 pub use self::{
     conditions::{Group, readiness},
     due::{changed, moved},
-    status::{Told, status},
+    status::{Told, chain, status},
     transitions::transitions,
 };
-use crate::{apply::FIELD_MANAGER, cache::store::ObjectKey};
+use crate::{
+    apply::{ApplyError, FIELD_MANAGER, Written},
+    cache::store::ObjectKey,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -50,6 +53,22 @@ impl ReportError {
             Self::Timeout(_) => "status_timeout",
         }
     }
+}
+
+/// Returns whether a status says anything that the stored one does not.
+pub fn worth_writing(
+    before: &RoleBasedGroupAutoscalerStatus,
+    after: &RoleBasedGroupAutoscalerStatus,
+) -> bool {
+    changed(before, after) || moved(before, after)
+}
+
+/// Returns why a write failed, unless the world only moved on.
+pub fn write_failure(written: &[Written]) -> Option<String> {
+    written.iter().find_map(|written| match &written.outcome {
+        Ok(_) | Err(ApplyError::Moved(_) | ApplyError::Postponed) => None,
+        Err(error) => Some(format!("role {}: {}", written.write.role, chain(error))),
+    })
 }
 
 /// Replaces the status of a policy, if it is still the object with that uid.

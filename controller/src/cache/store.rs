@@ -6,6 +6,7 @@ use std::{
 };
 
 use kube::{Resource, core::DeserializeGuard, runtime::watcher::Event};
+use tracing::warn;
 
 /// Names a namespaced object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,6 +106,7 @@ impl<K: Resource> Store<K> {
                 let meta = invalid.metadata;
                 let key = ObjectKey::new(meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default());
                 let before = self.objects.remove(&key);
+                warn!(object = %key, error = invalid.error, "cannot decode an object, skipping it");
                 self.invalid.insert(key.clone(), invalid.error);
                 Change { key, before }
             }

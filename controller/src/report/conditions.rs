@@ -13,7 +13,7 @@ pub struct Group {
     pub invalid: Option<String>,
     /// The policy or the foreign writer that this one gives way to.
     pub conflict: Option<String>,
-    /// The group that is not there.
+    /// Why there is no group to scale.
     pub missing_group: Option<String>,
     /// Roles of the policy that the group lacks.
     pub missing_roles: Vec<String>,
@@ -34,8 +34,8 @@ fn ready(group: &Group, mode: Mode) -> Condition {
     if let Some(other) = &group.conflict {
         return no("Conflict", other);
     }
-    if let Some(name) = &group.missing_group {
-        return no("GroupNotFound", &format!("there is no RoleBasedGroup {name} in this namespace"));
+    if let Some(why) = &group.missing_group {
+        return no("GroupNotFound", why);
     }
     if !group.missing_roles.is_empty() {
         let names = group.missing_roles.join(", ");

@@ -131,8 +131,8 @@ fn able_to_scale(told: &Told<'_>, index: usize, written: Option<&Written>) -> Op
     }
 }
 
-/// An error and its causes, outermost first.
-pub(super) fn chain(error: &dyn Error) -> String {
+/// Returns an error and its causes in one line, outermost first.
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -63,11 +63,11 @@ pub fn transitions(
     }
     let find =
         |conditions: &[Condition], type_: &str| conditions.iter().find(|known| known.type_ == type_).cloned();
-    for (list, good) in [(&HEALTHY_WHEN_TRUE[..], "True"), (&HEALTHY_WHEN_FALSE[..], "False")] {
+    for (list, bad) in [(&HEALTHY_WHEN_TRUE[..], "False"), (&HEALTHY_WHEN_FALSE[..], "True")] {
         for (type_, recovered) in list {
             let (was, is) = (find(&before.conditions, type_), find(&after.conditions, type_));
             let is_well =
-                |condition: &Option<Condition>| condition.as_ref().is_none_or(|known| known.status == good);
+                |condition: &Option<Condition>| condition.as_ref().is_none_or(|known| known.status != bad);
             match (is_well(&was), is_well(&is), is) {
                 (_, false, Some(is))
                     if was.is_none_or(|was| was.status != is.status || was.reason != is.reason) =>

@@ -1,0 +1,241 @@
+//! [`ControlLoop`]: what happens when: events of the watches, new metrics, ticks, errands that return, the end.
+//!
+//! One task owns the caches and all memory, so nothing is locked; errands run beside it.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use kube::Client;
+use rbg_autoscaler::metrics::{
+    Snapshot,
+    collector::{Clock, Collector},
+};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tracing::{debug, error, info};
+
+use crate::{
+    cache::{WorldEvent, store::ObjectKey},
+    events::Recorder,
+    health::Health,
+    observe::Metrics,
+    reconcile::{Reconciler, Returned, Turn},
+    telemetry::Telemetry,
+};
+
+/// Groups decided on before the loop looks up again.
+const BATCH: usize = 128;
+/// Errands that talk to the API server at the same time.
+const ERRANDS: usize = 64;
+/// How long errands that are under way may take when the program ends.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+/// What the loop needs.
+pub struct Parts {
+    /// Talks to the API server.
+    pub client: Client,
+    /// Tells users.
+    pub recorder: Recorder,
+    /// Collects signals.
+    pub collector: Collector,
+    /// What the watches tell.
+    pub events: mpsc::Receiver<WorldEvent>,
+    /// Reads the wall clock.
+    pub clock: Clock,
+    /// At least this often every group is decided on.
+    pub sync_period: Duration,
+    /// Says whether this process leads.
+    pub leading: watch::Receiver<bool>,
+    /// Is told how the loop does.
+    pub health: Arc<Health>,
+    /// Counts what the loop does.
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// Keeps every group as its policy says.
+pub struct ControlLoop {
+    parts: Parts,
+    reconciler: Reconciler,
+    due: VecDeque<ObjectKey>,
+    queued: BTreeSet<ObjectKey>,
+    /// Groups that became due while an errand of theirs was under way.
+    again: BTreeSet<ObjectKey>,
+    errands: JoinSet<Returned>,
+    permits: Arc<Semaphore>,
+    held: BTreeSet<String>,
+}
+
+impl ControlLoop {
+    /// Returns a loop that does nothing until it runs.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            reconciler: Reconciler::default(),
+            due: VecDeque::new(),
+            queued: BTreeSet::new(),
+            again: BTreeSet::new(),
+            errands: JoinSet::new(),
+            permits: Arc::new(Semaphore::new(ERRANDS)),
+            held: BTreeSet::new(),
+        }
+    }
+
+    /// Runs until `stop` is done or the watches end; errands under way are finished.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        let mut snapshots = self.parts.collector.subscribe();
+        let mut tick = interval(self.parts.sync_period);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.learn_signals(snapshots.borrow_and_update().clone());
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(done) = self.errands.join_next(), if !self.errands.is_empty() => self.settle(done),
+                event = self.parts.events.recv() => {
+                    let Some(event) = event else { break };
+                    self.take(event);
+                }
+                Ok(()) = self.parts.leading.changed() => self.lead(),
+                Ok(()) = snapshots.changed() => {
+                    self.learn_signals(snapshots.borrow_and_update().clone());
+                    self.everything();
+                    // What was just done on new metrics need not be done again on the same ones.
+                    tick.reset();
+                }
+                _ = tick.tick() => self.everything(),
+                () = std::future::ready(()), if !self.due.is_empty() => self.work(),
+            }
+            self.parts.health.beat((self.parts.clock)());
+        }
+        self.farewell().await;
+    }
+
+    fn learn_signals(&mut self, snapshot: Arc<Snapshot>) {
+        let names = self.parts.collector.signals().into_iter().map(|signal| signal.name.clone());
+        self.reconciler.metrics = Metrics { snapshot, known: Arc::new(names.collect()) };
+    }
+
+    fn take(&mut self, event: WorldEvent) {
+        if let WorldEvent::WatchBroke(_) = &event {
+            self.parts.telemetry.error("watch");
+        }
+        let before = self.parts.health.is_ready();
+        for touched in self.reconciler.world.take(event) {
+            if touched.asks || self.reconciler.is_waiting(&touched.group) {
+                self.enqueue(touched.group);
+            }
+        }
+        let incomplete = self.reconciler.world.incomplete();
+        if !before && incomplete.is_empty() {
+            info!("caches are filled");
+            self.everything();
+        }
+        self.parts.health.waits_for(&incomplete);
+    }
+
+    fn lead(&mut self) {
+        let leads = *self.parts.leading.borrow_and_update();
+        self.parts.telemetry.leads(leads);
+        info!(leads, "leadership changed");
+        self.reconciler.forget_decisions();
+        self.due.clear();
+        self.queued.clear();
+        self.hold();
+        self.everything();
+    }
+
+    /// Every group is due.
+    fn everything(&mut self) {
+        self.reconciler.forget();
+        for group in self.reconciler.world.all_groups() {
+            self.enqueue(group);
+        }
+        self.parts.telemetry.undecodable(self.reconciler.world.undecodable());
+    }
+
+    fn enqueue(&mut self, group: ObjectKey) {
+        if self.queued.insert(group.clone()) {
+            self.due.push_back(group);
+        }
+    }
+
+    /// Decides on a batch of due groups.
+    fn work(&mut self) {
+        if !self.parts.health.is_ready() || !*self.parts.leading.borrow() {
+            self.due.clear();
+            self.queued.clear();
+            return;
+        }
+        let began = Instant::now();
+        let now = whole_milliseconds((self.parts.clock)());
+        for _ in 0..BATCH {
+            let Some(group) = self.due.pop_front() else { break };
+            self.queued.remove(&group);
+            match self.reconciler.turn(&group, now) {
+                Turn::Quiet => {}
+                Turn::Waiting => {
+                    self.again.insert(group);
+                }
+                Turn::Errand(task) => {
+                    let (client, recorder) = (self.parts.client.clone(), self.parts.recorder.clone());
+                    let permits = Arc::clone(&self.permits);
+                    self.errands.spawn(async move {
+                        // The semaphore is never closed.
+                        let _permit = permits.acquire_owned().await.ok();
+                        task.run(client, recorder).await
+                    });
+                }
+            }
+        }
+        self.parts.telemetry.worked(began.elapsed());
+        if self.due.is_empty() {
+            self.hold();
+        }
+    }
+
+    /// Tells the collector which signals policies use; a standby asks for none.
+    fn hold(&mut self) {
+        let leads = *self.parts.leading.borrow();
+        let signals = if leads { self.reconciler.signals() } else { BTreeSet::new() };
+        if signals != self.held {
+            debug!(?signals, "signals in use changed");
+            self.parts.collector.hold(signals.iter().cloned());
+            self.held = signals;
+        }
+    }
+
+    fn settle(&mut self, done: Result<Returned, tokio::task::JoinError>) {
+        match done {
+            Ok(returned) => {
+                for class in &returned.errors {
+                    self.parts.telemetry.error(class);
+                }
+                self.reconciler.settle(&returned, (self.parts.clock)());
+                if self.again.remove(&returned.group) {
+                    self.enqueue(returned.group);
+                }
+            }
+            Err(error) => error!(%error, "an errand ended without a result"),
+        }
+    }
+
+    async fn farewell(&mut self) {
+        let finished =
+            tokio::time::timeout(FAREWELL, async { while self.errands.join_next().await.is_some() {} });
+        if finished.await.is_err() {
+            error!(left = self.errands.len(), "ended before every errand was done");
+        }
+    }
+}
+
+/// Status and history hold times; milliseconds keep them short.
+fn whole_milliseconds(now: jiff::Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}

@@ -1,0 +1,106 @@
+//! [`Options`]: the program's flags, each also an environment variable.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Parser, ValueEnum};
+use rbg_autoscaler::units::GatewayDuration;
+
+/// Scales the roles of RoleBasedGroups by policy.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "rbg-autoscaler",
+    version,
+    about,
+    after_help = "Examples:
+  In a cluster, with the service account of the pod:
+    rbg-autoscaler --prometheus-url http://prometheus.monitoring:9090
+
+  From a workstation, one namespace only, deciding every two seconds:
+    rbg-autoscaler --kubeconfig ~/.kube/config --namespace serving \\
+      --prometheus-url http://127.0.0.1:9090 --sync-period 2s --collection-interval 2s
+
+  By environment:
+    RBG_AUTOSCALER_PROMETHEUS_URL=http://prometheus:9090 RBG_AUTOSCALER_LOG_FORMAT=json rbg-autoscaler"
+)]
+pub struct Options {
+    /// A kubeconfig file; without it $KUBECONFIG, ~/.kube/config or the pod's service account.
+    #[arg(long, env = "RBG_AUTOSCALER_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Prometheus, or anything with its HTTP API (VictoriaMetrics, Thanos, Mimir).
+    #[arg(
+        long,
+        env = "RBG_AUTOSCALER_PROMETHEUS_URL",
+        value_name = "URL",
+        default_value = "http://prometheus:9090"
+    )]
+    pub prometheus_url: String,
+
+    /// At least this often every group is decided on; new metrics and edits are answered at once.
+    #[arg(long, env = "RBG_AUTOSCALER_SYNC_PERIOD", value_name = "DURATION", default_value = "5s", value_parser = positive)]
+    pub sync_period: Duration,
+
+    /// How often the signals that policies use are asked for.
+    #[arg(
+        long,
+        env = "RBG_AUTOSCALER_COLLECTION_INTERVAL",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = positive
+    )]
+    pub collection_interval: Duration,
+
+    /// Only this namespace; all without it.
+    #[arg(long, env = "RBG_AUTOSCALER_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, env = "RBG_AUTOSCALER_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+
+    /// How log lines are written.
+    #[arg(long, env = "RBG_AUTOSCALER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or targets with levels such as `info,rbg_autoscaler_controller=debug`.
+    #[arg(long, env = "RBG_AUTOSCALER_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    let duration: GatewayDuration = text.parse().map_err(|error| format!("{error}"))?;
+    if duration.get() < Duration::from_millis(100) {
+        return Err("write 100ms or more".to_owned());
+    }
+    Ok(duration.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_are_sound_and_durations_are_checked() {
+        Options::command().debug_assert();
+        let options = Options::try_parse_from(["rbg-autoscaler", "--sync-period", "1500ms"]).expect("valid");
+        assert_eq!(
+            (options.sync_period, options.collection_interval),
+            (Duration::from_millis(1500), Duration::from_secs(5))
+        );
+        for wrong in ["0s", "5", "1d"] {
+            assert!(Options::try_parse_from(["rbg-autoscaler", "--sync-period", wrong]).is_err(), "{wrong}");
+        }
+    }
+}

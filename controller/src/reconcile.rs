@@ -1,0 +1,331 @@
+//! [`Reconciler`]: one group after another, observe, decide, apply, report.
+//!
+//! Observing and deciding work on the caches and cost no request; when there is something to write or to tell, an
+//! errand goes to the API server. While it is under way its group waits and the others go on.
+
+mod awaiting;
+mod errand;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use kube::{Client, Resource, ResourceExt};
+use rbg_autoscaler::{
+    api::{autoscaler::RoleBasedGroupAutoscaler, rbg::RoleBasedGroup},
+    policy::{MetricSource, Mode, Policy},
+    scaling::{Write, decide},
+};
+
+pub(crate) use self::errand::Returned;
+use self::{
+    awaiting::Awaiting,
+    errand::{Adopt, Decided, Errand, Report},
+};
+use crate::{
+    apply::{RoleWrite, Target},
+    cache::{World, store::ObjectKey},
+    events::Recorder,
+    inline::{self, Plan},
+    memory::{PolicyMemory, QUIET},
+    observe::{Metrics, Unwritable, observe},
+    report::{self, Group},
+};
+
+/// Decides on groups and remembers what it decided.
+#[derive(Debug, Default)]
+pub struct Reconciler {
+    /// What the API server last told.
+    pub world: World,
+    /// What the engines last said.
+    pub metrics: Metrics,
+    groups: HashMap<ObjectKey, GroupMemory>,
+    policies: HashMap<ObjectKey, PolicyMemory>,
+}
+
+/// What is remembered of one group.
+#[derive(Debug, Default)]
+struct GroupMemory {
+    busy: bool,
+    awaiting: Option<Awaiting>,
+    refused_text: Option<String>,
+}
+
+/// What is to be done with a group, from the caches alone.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Nothing to write and nothing to tell.
+    Quiet,
+    /// The group waits for an errand or for the caches.
+    Waiting,
+    /// Something for the API server.
+    Errand(Box<Task>),
+}
+
+/// An errand that is ready to go.
+#[derive(Debug)]
+pub(crate) struct Task(Errand);
+
+impl Task {
+    /// Talks to the API server.
+    pub(crate) async fn run(self, client: Client, recorder: Recorder) -> Returned {
+        errand::run(&client, &recorder, self.0).await
+    }
+}
+
+impl Reconciler {
+    /// Observes a group and decides; returns what there is to do.
+    pub(crate) fn turn(&mut self, key: &ObjectKey, now: Timestamp) -> Turn {
+        let memory = self.groups.entry(key.clone()).or_default();
+        if memory.busy {
+            return Turn::Waiting;
+        }
+        if let Some(awaiting) = &memory.awaiting {
+            if !awaiting.is_over(&self.world, key, now) {
+                return Turn::Waiting;
+            }
+            memory.awaiting = None;
+        }
+        let group = self.world.groups.get(key).cloned();
+        let (inline, is_gone) = self.inline(key, group.as_deref());
+        let mut reports = Vec::new();
+        let candidates = self.candidates(key);
+        let winner = candidates.first().map(|winner| winner.name_any());
+        for (place, autoscaler) in candidates.iter().enumerate() {
+            let mut known = Group::default();
+            if place > 0 {
+                let winner = winner.as_deref().unwrap_or_default();
+                known.conflict = Some(format!("{winner} scales this group; delete one of the two"));
+            }
+            if is_gone && inline::is_adopted(autoscaler) {
+                known.inline_gone = Some(format!(
+                    "no role carries autoscaling any more; if that is meant, delete this object: kubectl delete rbga {}",
+                    autoscaler.name_any()
+                ));
+            }
+            reports.extend(self.judge(key, autoscaler, group.as_deref(), known, now));
+        }
+        if inline.is_none() && reports.is_empty() {
+            return Turn::Quiet;
+        }
+        if let Some(memory) = self.groups.get_mut(key) {
+            memory.busy = true;
+        }
+        Turn::Errand(Box::new(Task(Errand { group: key.clone(), inline, reports, now })))
+    }
+
+    /// Returns whether a group waits for the caches to show its last write.
+    pub(crate) fn is_waiting(&self, key: &ObjectKey) -> bool {
+        self.groups.get(key).is_some_and(|memory| memory.busy || memory.awaiting.is_some())
+    }
+
+    /// Takes in what became of an errand.
+    pub(crate) fn settle(&mut self, returned: &Returned, now: Timestamp) {
+        let key = &returned.group;
+        let memory = self.groups.entry(key.clone()).or_default();
+        memory.busy = false;
+        memory.awaiting = Awaiting::after(&returned.written, key, returned.observed_version.as_deref(), now);
+        if returned.refused_text.is_some() {
+            memory.refused_text.clone_from(&returned.refused_text);
+        }
+        for policy in &returned.policies {
+            let Some(memory) = self.policies.get_mut(&policy.key) else { continue };
+            if let Some(histories) = &policy.histories {
+                memory.keep(histories.clone());
+            }
+            if let Some(status) = &policy.status {
+                memory.status = status.clone();
+                memory.written_at = Some(now);
+            }
+        }
+    }
+
+    /// Forgets what is no more.
+    pub(crate) fn forget(&mut self) {
+        let world = &self.world;
+        self.policies.retain(|key, _| world.autoscalers.get(key).is_some());
+        self.groups.retain(|key, memory| {
+            memory.busy || world.groups.get(key).is_some() || world.policies_of(key).next().is_some()
+        });
+    }
+
+    /// Forgets everything that was decided, so that it is read from the stored status again.
+    pub(crate) fn forget_decisions(&mut self) {
+        self.policies.clear();
+        self.groups.clear();
+    }
+
+    /// Returns the signals that policies use.
+    pub(crate) fn signals(&self) -> BTreeSet<String> {
+        let policies = self.policies.values().filter_map(|memory| memory.policy.as_ref().ok());
+        policies.flat_map(|policy| signals_of(policy)).cloned().collect()
+    }
+
+    /// The policies of a group, the one that counts first: written by hand before adopted, then the older, then by name.
+    fn candidates(&self, key: &ObjectKey) -> Vec<Arc<RoleBasedGroupAutoscaler>> {
+        let policies =
+            self.world.policies_of(key).filter_map(|key| self.world.autoscalers.get(&key).cloned());
+        let mut policies: Vec<_> =
+            policies.filter(|policy| policy.metadata.deletion_timestamp.is_none()).collect();
+        policies.sort_by_cached_key(|policy| {
+            let created = policy.metadata.creation_timestamp.as_ref().map(|time| time.0);
+            (inline::is_adopted(policy), created, policy.name_any())
+        });
+        policies
+    }
+
+    /// What is to be done about a group's inline text, and whether it is gone.
+    fn inline(&self, key: &ObjectKey, group: Option<&RoleBasedGroup>) -> (Option<Adopt>, bool) {
+        let Some(group) = group.filter(|group| group.metadata.deletion_timestamp.is_none()) else {
+            return (None, false);
+        };
+        let adopted = ObjectKey::new(key.namespace.as_str(), inline::adopted_name(&key.name));
+        let existing = self.world.autoscalers.get(&adopted);
+        let plan = inline::plan(group, existing.map(|existing| &**existing));
+        let mark = match &plan {
+            Plan::Settled => return (None, false),
+            Plan::Gone => return (None, true),
+            Plan::Write(adoption) => adoption.hash.clone(),
+            Plan::Invalid(why) => why.clone(),
+            Plan::Remove { .. } => String::new(),
+        };
+        let refused = self.groups.get(key).and_then(|memory| memory.refused_text.as_ref());
+        if refused == Some(&mark) {
+            return (None, false);
+        }
+        let adopted = existing.map(|existing| existing.object_ref(&()));
+        (Some(Adopt { plan, mark, group: group.object_ref(&()), adopted }), false)
+    }
+
+    /// Decides for one policy; returns what to write and tell, if anything.
+    fn judge(
+        &mut self,
+        key: &ObjectKey,
+        autoscaler: &RoleBasedGroupAutoscaler,
+        group: Option<&RoleBasedGroup>,
+        mut known: Group,
+        now: Timestamp,
+    ) -> Option<Report> {
+        let policy_key = ObjectKey::of(autoscaler);
+        let memory = self.policies.entry(policy_key.clone()).or_insert_with(|| PolicyMemory::new(autoscaler));
+        memory.refresh(autoscaler);
+        let mut decided = None;
+        match (&memory.policy, group) {
+            (Err(problem), _) => known.invalid = Some(problem.clone()),
+            (Ok(_), None) => {
+                known.missing_group = Some(match self.world.groups.invalid(key) {
+                    Some(error) => format!("the RoleBasedGroup {} cannot be read: {error}", key.name),
+                    None => format!("there is no RoleBasedGroup {} in this namespace", key.name),
+                });
+            }
+            (Ok(_), Some(_)) if known.conflict.is_some() => {}
+            // A signal that is used for the first time answers in a moment; deciding now would tell of a failure.
+            (Ok(policy), Some(_)) if signals_of(policy).any(|signal| self.metrics.is_awaited(signal)) => {
+                return None;
+            }
+            (Ok(policy), Some(group)) => {
+                let policy = Arc::clone(policy);
+                let observed = observe(&self.world, &self.metrics, key, group, &policy, now);
+                let before = memory.histories(&policy, &observed.observation, now).to_vec();
+                let decision = decide(&policy, &observed.observation, &before, now);
+                known.missing_roles = missing(&policy, &observed.targets);
+                known.adapter_required = adapter_required(&policy, &observed.targets);
+                known.write_failed = unwritable(&policy, &observed.targets, &decision.writes);
+                let writes = writes(&policy, &observed.targets, &decision.writes);
+                let group_version = group.resource_version();
+                decided =
+                    Some(Arc::new(Decided { policy, observed, decision, before, writes, group_version }));
+            }
+        }
+        let mode = memory.policy.as_ref().map_or(Mode::Enforce, |policy| policy.mode);
+        let report = Report {
+            key: policy_key,
+            uid: autoscaler.uid().unwrap_or_default(),
+            regarding: autoscaler.object_ref(&()),
+            generation: autoscaler.metadata.generation,
+            before: memory.status.clone(),
+            mode,
+            conditions: known,
+            decided,
+        };
+        if report.decided.as_ref().is_some_and(|decided| !decided.writes.is_empty()) {
+            return Some(report);
+        }
+        let status = report.status(&[], now);
+        let is_quiet_time =
+            memory.written_at.is_some_and(|at| now < at.checked_add(QUIET).unwrap_or(Timestamp::MAX));
+        let tell = report::changed(&report.before, &status)
+            || (!is_quiet_time && report::moved(&report.before, &status));
+        if tell {
+            return Some(report);
+        }
+        if let Some(decided) = &report.decided {
+            memory.keep(decided.histories(&[]));
+        }
+        None
+    }
+}
+
+/// The signals of the collector that a policy uses.
+fn signals_of(policy: &Policy) -> impl Iterator<Item = &String> {
+    policy.roles.iter().flat_map(|role| {
+        let metrics = role.metrics.iter().filter_map(|metric| match &metric.source {
+            MetricSource::Signal { .. } | MetricSource::RoleTotal { .. } => Some(&metric.name),
+            _ => None,
+        });
+        let wake = role.scale_to_zero.iter().flat_map(|rule| &rule.wake_on);
+        metrics.chain(wake.filter(|signal| signal.role.is_some()).map(|signal| &signal.name))
+    })
+}
+
+fn missing(policy: &Policy, targets: &[Option<Result<Target, Unwritable>>]) -> Vec<String> {
+    let roles = policy.roles.iter().zip(targets);
+    roles.filter(|(_, target)| target.is_none()).map(|(role, _)| role.name.clone()).collect()
+}
+
+fn adapter_required(policy: &Policy, targets: &[Option<Result<Target, Unwritable>>]) -> Option<String> {
+    let roles = policy.roles.iter().zip(targets);
+    let mut required =
+        roles.filter(|(_, target)| matches!(target, Some(Err(Unwritable::NeedsScalingAdapter))));
+    let (role, _) = required.next()?;
+    Some(format!("role {}: {}", role.name, Unwritable::NeedsScalingAdapter))
+}
+
+/// Why a decided change cannot even be tried.
+fn unwritable(
+    policy: &Policy,
+    targets: &[Option<Result<Target, Unwritable>>],
+    decided: &[Write],
+) -> Option<String> {
+    decided.iter().find_map(|write| match (policy.roles.get(write.role), targets.get(write.role)) {
+        (Some(role), Some(Some(Err(why)))) => Some(format!("role {}: {why}", role.name)),
+        _ => None,
+    })
+}
+
+/// The decided changes of roles that can be written.
+fn writes(
+    policy: &Policy,
+    targets: &[Option<Result<Target, Unwritable>>],
+    decided: &[Write],
+) -> Vec<RoleWrite> {
+    let mut writes = Vec::with_capacity(decided.len());
+    for write in decided {
+        let (Some(role), Some(Some(Ok(target)))) = (policy.roles.get(write.role), targets.get(write.role))
+        else {
+            continue;
+        };
+        writes.push(RoleWrite {
+            role: role.name.clone(),
+            target: target.clone(),
+            from: write.from,
+            to: write.to,
+        });
+    }
+    writes
+}
+
+#[cfg(test)]
+mod tests;

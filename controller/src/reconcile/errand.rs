@@ -1,0 +1,250 @@
+//! [`Errand`]: the half of a reconcile that talks to the API server: adopt, apply, report.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use rbg_autoscaler::{
+    api::autoscaler::RoleBasedGroupAutoscalerStatus,
+    policy::{Mode, Policy},
+    scaling::{Decision, RoleHistory},
+};
+use tracing::{debug, info, warn};
+
+use crate::{
+    apply::{RoleWrite, Version, Written, apply},
+    cache::store::ObjectKey,
+    events::{Happening, Recorder, Severity},
+    inline::{self, Plan},
+    observe::Observed,
+    report::{self, Group, Told},
+};
+
+/// What there is to do for one group.
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub(super) group: ObjectKey,
+    pub(super) inline: Option<Adopt>,
+    pub(super) reports: Vec<Report>,
+    pub(super) now: Timestamp,
+}
+
+/// What became of it.
+#[derive(Debug, Default)]
+pub(crate) struct Returned {
+    pub(crate) group: ObjectKey,
+    /// Inline text that the API server refuses, by its hash or its own complaint.
+    pub(super) refused_text: Option<String>,
+    pub(super) written: Vec<Written>,
+    pub(super) observed_version: Option<String>,
+    pub(super) policies: Vec<ReturnedPolicy>,
+    /// The classes of errors, for metrics.
+    pub(crate) errors: Vec<&'static str>,
+}
+
+/// What became of one policy's report.
+#[derive(Debug)]
+pub(super) struct ReturnedPolicy {
+    pub(super) key: ObjectKey,
+    pub(super) histories: Option<Vec<RoleHistory>>,
+    /// The status that is stored now; `None` when it was not written.
+    pub(super) status: Option<RoleBasedGroupAutoscalerStatus>,
+}
+
+/// Inline text to adopt.
+#[derive(Debug)]
+pub(super) struct Adopt {
+    pub(super) plan: Plan,
+    /// What refused text is remembered by.
+    pub(super) mark: String,
+    pub(super) group: ObjectReference,
+    pub(super) adopted: Option<ObjectReference>,
+}
+
+/// A policy to act and report on.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    pub(super) key: ObjectKey,
+    pub(super) uid: String,
+    pub(super) regarding: ObjectReference,
+    pub(super) generation: Option<i64>,
+    pub(super) before: RoleBasedGroupAutoscalerStatus,
+    pub(super) mode: Mode,
+    pub(super) conditions: Group,
+    pub(super) decided: Option<Arc<Decided>>,
+}
+
+/// A decision and what it was made from.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(super) policy: Arc<Policy>,
+    pub(super) observed: Observed,
+    pub(super) decision: Decision,
+    pub(super) before: Vec<RoleHistory>,
+    pub(super) writes: Vec<RoleWrite>,
+    pub(super) group_version: Option<String>,
+}
+
+impl Decided {
+    /// The histories after the writes: what a failed write would have stored did not happen.
+    pub(super) fn histories(&self, written: &[Written]) -> Vec<RoleHistory> {
+        let mut histories = Vec::with_capacity(self.policy.roles.len());
+        for (index, role) in self.policy.roles.iter().enumerate() {
+            let before = self.before.get(index).cloned().unwrap_or_default();
+            let Some(decided) = self.decision.roles.get(index).and_then(Option::as_ref) else {
+                histories.push(before);
+                continue;
+            };
+            let mut history = decided.history.clone();
+            let asked = self.decision.writes.iter().any(|write| write.role == index);
+            let done =
+                written.iter().any(|written| written.write.role == role.name && written.outcome.is_ok());
+            if asked && !done {
+                history.scale_events = before.scale_events;
+                history.rollback = before.rollback;
+            }
+            histories.push(history);
+        }
+        histories
+    }
+}
+
+impl Report {
+    /// Returns the status after these writes.
+    pub(super) fn status(&self, written: &[Written], now: Timestamp) -> RoleBasedGroupAutoscalerStatus {
+        let mut conditions = self.conditions.clone();
+        conditions.write_failed = report::write_failure(written).or(conditions.write_failed);
+        let Some(decided) = &self.decided else {
+            // Without a decision nothing is known of metrics, room and ratios.
+            let conditions = report::readiness(&conditions, self.mode, Vec::new());
+            return report::status(&self.before, self.generation, None, conditions, now);
+        };
+        let histories = decided.histories(written);
+        let told = Told {
+            policy: &decided.policy,
+            observed: &decided.observed,
+            decision: &decided.decision,
+            written,
+            histories: &histories,
+        };
+        let conditions = report::readiness(&conditions, self.mode, decided.decision.conditions.clone());
+        report::status(&self.before, self.generation, Some(&told), conditions, now)
+    }
+}
+
+/// Does what there is to do.
+pub(super) async fn run(client: &Client, recorder: &Recorder, errand: Errand) -> Returned {
+    let mut returned = Returned { group: errand.group.clone(), ..Returned::default() };
+    if let Some(adoption) = &errand.inline {
+        adopt(client, recorder, &errand, adoption, &mut returned).await;
+    }
+    for report in &errand.reports {
+        act_and_report(client, recorder, &errand, report, &mut returned).await;
+    }
+    returned
+}
+
+async fn adopt(
+    client: &Client,
+    recorder: &Recorder,
+    errand: &Errand,
+    adoption: &Adopt,
+    returned: &mut Returned,
+) {
+    let group = &errand.group;
+    let happening = |regarding: &ObjectReference, severity, reason: &str, note: String| Happening {
+        regarding: regarding.clone(),
+        severity,
+        reason: reason.to_owned(),
+        action: "Adopt",
+        note,
+        time: errand.now,
+    };
+    match inline::adopt(client, &group.namespace, &adoption.plan).await {
+        Ok(()) => match &adoption.plan {
+            Plan::Write(written) if written.restores => {
+                warn!(%group, "overwrote hand edits of an adopted policy");
+                let note =
+                    "hand edits were overwritten; edit the field autoscaling of the group's roles instead";
+                let adopted = adoption.adopted.as_ref().unwrap_or(&adoption.group);
+                recorder.publish(happening(
+                    adopted,
+                    Severity::Warning,
+                    "InlinePolicyRestored",
+                    note.to_owned(),
+                ));
+            }
+            Plan::Write(_) => {
+                info!(%group, "adopted an inline policy");
+                let note = format!("adopted as {}", inline::adopted_name(&group.name));
+                recorder.publish(happening(&adoption.group, Severity::Normal, "InlinePolicyAdopted", note));
+            }
+            Plan::Remove { name, .. } => {
+                info!(%group, "removed an adopted policy, no role carries it any more");
+                let note = format!("deleted {name}, since no role carries autoscaling any more");
+                recorder.publish(happening(&adoption.group, Severity::Normal, "InlinePolicyRemoved", note));
+            }
+            Plan::Settled | Plan::Gone | Plan::Invalid(_) => {}
+        },
+        Err(inline::AdoptError::Moved(_)) => debug!(%group, "the adopted policy moved, trying again"),
+        Err(inline::AdoptError::Invalid(why)) => {
+            warn!(%group, error = why, "inline policy is invalid, the last good one stays");
+            returned.refused_text = Some(adoption.mark.clone());
+            returned.errors.push("invalid_inline_policy");
+            recorder.publish(happening(&adoption.group, Severity::Warning, "InlinePolicyInvalid", why));
+        }
+        Err(error) => {
+            warn!(%group, %error, "could not adopt an inline policy");
+            returned.errors.push(error.class());
+        }
+    }
+}
+
+async fn act_and_report(
+    client: &Client,
+    recorder: &Recorder,
+    errand: &Errand,
+    report: &Report,
+    returned: &mut Returned,
+) {
+    let group = &errand.group;
+    let mut written = Vec::new();
+    if let Some(decided) = &report.decided {
+        written = apply(client, &group.namespace, &group.name, decided.writes.clone()).await;
+        returned.observed_version.clone_from(&decided.group_version);
+    }
+    for Written { write, outcome } in &written {
+        let (role, from, to) = (write.role.as_str(), write.from.get(), write.to.get());
+        match outcome {
+            Ok(Version::Generation(_) | Version::After(_)) => info!(%group, role, from, to, "rescaled role"),
+            Err(error) => {
+                returned.errors.push(error.class());
+                debug!(%group, role, from, to, error = report::chain(error), "did not rescale role");
+            }
+        }
+    }
+    let status = report.status(&written, errand.now);
+    let mut stored = None;
+    if written.iter().any(|written| written.outcome.is_ok()) || report::worth_writing(&report.before, &status)
+    {
+        match report::report(client, &report.key, &report.uid, &status).await {
+            Ok(()) => stored = Some(status.clone()),
+            Err(report::ReportError::Gone) => {
+                debug!(policy = %report.key, "policy is gone, nothing to report");
+            }
+            Err(error) => {
+                warn!(policy = %report.key, error = report::chain(&error), "could not report");
+                returned.errors.push(error.class());
+            }
+        }
+    }
+    // Told once: when the status was not stored, the next one that is will tell its conditions; writes happened now.
+    let after = stored.as_ref().unwrap_or(&report.before);
+    for happening in report::transitions(&report.regarding, &report.before, after, &written, errand.now) {
+        recorder.publish(happening);
+    }
+    let histories = report.decided.as_ref().map(|decided| decided.histories(&written));
+    returned.written.extend(written);
+    returned.policies.push(ReturnedPolicy { key: report.key.clone(), histories, status: stored });
+}

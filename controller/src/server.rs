@@ -1,0 +1,96 @@
+//! The endpoints for probes and Prometheus: `/livez`, `/readyz`, `/metrics`.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use rbg_autoscaler::metrics::collector::Clock;
+
+use crate::{
+    health::Health,
+    telemetry::{CONTENT_TYPE, Telemetry},
+};
+
+/// What the endpoints answer from.
+#[derive(Clone)]
+pub struct Served {
+    /// Whether the loop lives and is ready.
+    pub health: Arc<Health>,
+    /// The controller's own metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// Reads the wall clock.
+    pub clock: Clock,
+}
+
+/// Returns the endpoints.
+pub fn router(served: Served) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/healthz", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(served)
+}
+
+async fn livez(State(served): State<Served>) -> Response {
+    answer(served.health.not_alive((served.clock)()))
+}
+
+async fn readyz(State(served): State<Served>) -> Response {
+    answer(served.health.not_ready())
+}
+
+fn answer(problem: Option<String>) -> Response {
+    match problem {
+        None => "ok".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+    }
+}
+
+async fn metrics(State(served): State<Served>) -> Response {
+    match served.telemetry.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::Request};
+    use http_body_util::BodyExt;
+    use jiff::Timestamp;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(served: &Served, path: &str) -> (StatusCode, String) {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        let response = router(served.clone()).oneshot(request).await.expect("infallible");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn probes_and_metrics() {
+        let served = Served {
+            health: Arc::new(Health::new(Timestamp::UNIX_EPOCH)),
+            telemetry: Arc::default(),
+            clock: Arc::new(|| Timestamp::UNIX_EPOCH),
+        };
+        assert_eq!(ask(&served, "/livez").await, (StatusCode::OK, "ok".to_owned()));
+        let (status, why) = ask(&served, "/readyz").await;
+        assert_eq!((status, why.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first lists"));
+        served.health.waits_for(&[]);
+        assert_eq!(ask(&served, "/readyz").await.0, StatusCode::OK);
+        served.telemetry.error("conflict");
+        let (status, text) = ask(&served, "/metrics").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(text.contains("rbg_autoscaler_errors_total{class=\"conflict\"} 1"), "{text}");
+    }
+}
