@@ -19,6 +19,7 @@ mod hold;
 mod limit;
 mod metrics;
 mod observation;
+mod partners;
 mod proposal;
 mod ratio;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
     draft::{RoleDraft, RoleState},
     history::Recommendation,
 };
-use crate::policy::Schedule;
+use crate::{policy::Schedule, units::Replicas};
 
 /// The condition that says whether the count can be changed.
 pub(crate) const ABLE_TO_SCALE: &str = "AbleToScale";
@@ -66,5 +66,9 @@ fn effective_bounds(draft: &mut RoleDraft<'_>, schedules: &[Schedule], index: us
             draft.bounds.min = own.min.unwrap_or(draft.bounds.min);
             draft.bounds.max = own.max.unwrap_or(draft.bounds.max);
         }
+    }
+    if draft.policy.scale_to_zero.is_some() {
+        // Only `zero` puts such a role to sleep, so its minimum is a floor while awake.
+        draft.bounds.min = draft.bounds.min.max(Replicas::new(draft.policy.gang.get()));
     }
 }

@@ -72,7 +72,10 @@ pub(crate) fn evaluate(
         missing: reading.expected.map(|_| count(unanswered(reading))),
         time: reading.time,
         partial: partial(reading, &missing_parts),
-        idle: work.is_zero() && missing_parts.is_empty() && unanswered(reading) == 0,
+        idle: work.is_zero()
+            && reading.pending_tokens.is_none_or(|pending| pending.milli() <= 0)
+            && missing_parts.is_empty()
+            && unanswered(reading) == 0,
         basis: Basis::Tokens { work: MilliValue::from_milli(milli) },
     })
 }
