@@ -9,6 +9,7 @@
 pub mod catalog;
 #[cfg(feature = "io")]
 pub mod collector;
+pub mod direct;
 mod error;
 pub mod expression;
 #[cfg(feature = "io")]

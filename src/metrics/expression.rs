@@ -158,8 +158,35 @@ impl Expression {
         format!("min by ({}) (timestamp({}))", grouping.labels(), series.selector(ending))
     }
 
+    /// Calls back with the name of every series that is read.
+    pub fn each_name(&self, call: &mut impl FnMut(String)) {
+        match self {
+            Self::Sum(series) | Self::Mean(series) | Self::SumOfMax(series, _) | Self::Rate(series) => {
+                call(series.name.to_owned());
+            }
+            Self::Quantile(series) => {
+                call(format!("{}_bucket", series.name));
+                call(format!("{}_count", series.name));
+            }
+            Self::Divide(left, right) | Self::Add(left, right) => {
+                left.each_name(call);
+                right.each_name(call);
+            }
+            Self::Over(expression, _) | Self::Times(expression, _) => expression.each_name(call),
+            Self::Backlog { waiting, tokens, requests } => {
+                for expression in [waiting, tokens, requests] {
+                    expression.each_name(call);
+                }
+            }
+            Self::Awake(expression, awake) => {
+                expression.each_name(call);
+                call(awake.name.to_owned());
+            }
+        }
+    }
+
     /// The series whose age counts, and an ending of its name: engines expose all their series at once, so one tells for all.
-    fn clock(&self) -> (&Series, &'static str) {
+    pub fn clock(&self) -> (&Series, &'static str) {
         match self {
             Self::Sum(series) | Self::Mean(series) | Self::SumOfMax(series, _) | Self::Rate(series) => {
                 (series, "")
