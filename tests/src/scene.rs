@@ -1,0 +1,285 @@
+//! [`Scene`]: a namespace in which groups are really scaled: stand-in, model servers, Prometheus and the controller at work.
+
+mod history;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
+use kube::{
+    Api,
+    api::{DynamicObject, ListParams},
+};
+use rbg_autoscaler::{
+    api::autoscaler::{RoleBasedGroupAutoscaler, RoleBasedGroupAutoscalerStatus},
+    scaling::Condition,
+};
+use serde_json::{Value, json};
+
+pub use self::history::History;
+use crate::{
+    control_plane::ControlPlane,
+    fleet::{self, Fleet, endpoint::Target, pin::Pin},
+    harness::{Namespace, NodePool, Program, apply, apply_yaml, eventually, free_port},
+    rbg::{
+        StandIn, install_crds, labels,
+        manifest::{self, Role},
+    },
+};
+
+/// How long anything that a group is to become may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The CRD of our policies, as users install it.
+const POLICY_CRD: &str = include_str!("../../deploy/crds/rolebasedgroupautoscalers.yaml");
+
+/// A namespace in which groups are really scaled.
+#[derive(Debug)]
+pub struct Scene {
+    // The programs drop before the namespace that they work in.
+    controller: Option<Program>,
+    flags: Vec<String>,
+    port: u16,
+    _stand_in: StandIn,
+    fleet: Fleet,
+    namespace: Namespace,
+}
+
+impl Scene {
+    /// Sets a namespace up and starts the controller in it, syncing and collecting every second.
+    pub async fn start(plane: &ControlPlane, prefix: &str) -> Result<Self> {
+        let mut scene = Self::without_controller(plane, prefix).await?;
+        scene.start_controller(&[]).await?;
+        Ok(scene)
+    }
+
+    /// Sets a namespace up, without the controller.
+    pub async fn without_controller(plane: &ControlPlane, prefix: &str) -> Result<Self> {
+        let client = plane.client().await?;
+        install_crds(&client).await?;
+        apply_yaml(&client, "", POLICY_CRD).await?;
+        NodePool::new("scene", 4, 8).create(&client).await?;
+        let prometheus = plane.prometheus().await?;
+        let namespace = Namespace::create(plane, prefix).await?;
+        let mut fleet = Fleet::start(fleet::Options { port: 0, speed: 1.0 }).await?;
+        fleet.follow(client.clone());
+        let flags = [
+            ("--kubeconfig", plane.kubeconfig().display().to_string()),
+            ("--prometheus-url", prometheus),
+            ("--namespace", namespace.name().to_owned()),
+            ("--sync-period", "1s".to_owned()),
+            ("--collection-interval", "1s".to_owned()),
+            ("--log", "info,rbg_autoscaler_controller=debug".to_owned()),
+        ];
+        let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+        let stand_in = StandIn::start_in(client, namespace.name());
+        Ok(Self { controller: None, flags, port: 0, _stand_in: stand_in, fleet, namespace })
+    }
+
+    /// Starts the controller, with more flags, and waits until it is ready.
+    pub async fn start_controller(&mut self, more: &[&str]) -> Result<()> {
+        self.port = free_port()?;
+        let listen = format!("127.0.0.1:{}", self.port);
+        let mut flags: Vec<_> = self.flags.iter().map(String::as_str).collect();
+        flags.extend(["--listen", listen.as_str()]);
+        flags.extend(more);
+        self.controller = Some(Program::start("rbg-autoscaler", &flags, &[])?);
+        eventually("the controller is ready", PATIENCE, async || {
+            let answer = reqwest::get(format!("http://{listen}/readyz")).await?;
+            ensure!(answer.status().is_success(), "{}", answer.text().await?);
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Returns the controller's process.
+    pub fn controller(&mut self) -> Result<&mut Program> {
+        self.controller.as_mut().context("the controller does not run")
+    }
+
+    /// Returns what the controller's own metrics are.
+    pub async fn metrics(&self) -> Result<String> {
+        Ok(reqwest::get(format!("http://127.0.0.1:{}/metrics", self.port)).await?.text().await?)
+    }
+
+    /// Returns the namespace.
+    pub const fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Returns the model servers.
+    pub const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Makes the pods of a role model servers that Prometheus scrapes.
+    #[must_use]
+    pub fn serving(&self, role: Role) -> Role {
+        role.pod_annotation(fleet::endpoint::ENGINE_ANNOTATION, "vllm")
+            .pod_annotation("prometheus.io/scrape", "true")
+            .pod_annotation("prometheus.io/port", &self.fleet.port().to_string())
+    }
+
+    /// Creates or changes an object of the namespace.
+    pub async fn apply(&self, object: Value) -> Result<DynamicObject> {
+        apply(&self.namespace.client(), self.namespace.name(), object).await
+    }
+
+    /// Creates a group of these roles.
+    pub async fn create_group(&self, name: &str, roles: impl IntoIterator<Item = Role>) -> Result<()> {
+        self.apply(manifest::manifest(name, roles)).await?;
+        Ok(())
+    }
+
+    /// Creates a policy for a group; `spec` lacks only the group's name.
+    pub async fn create_policy(&self, name: &str, group: &str, mut spec: Value) -> Result<()> {
+        spec["groupRef"] = json!({"name": group});
+        let kind = "RoleBasedGroupAutoscaler";
+        self.apply(json!({"apiVersion": "rbg-autoscaler.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}))
+            .await?;
+        Ok(())
+    }
+
+    /// Has every pod of a role show this queue length.
+    pub fn queue(&self, group: &str, role: &str, requests: f64) {
+        self.fleet.pin(Target::role(self.namespace.name(), group, role), Pin::queue_length(requests));
+    }
+
+    /// Returns a group as it is stored, with fields that RBG does not know.
+    pub async fn group(&self, name: &str) -> Result<Value> {
+        let group = manifest::groups(&self.namespace.client(), self.namespace.name()).get(name).await?;
+        Ok(serde_json::to_value(group)?)
+    }
+
+    /// Returns the replicas that a role asks for.
+    pub async fn replicas(&self, group: &str, role: &str) -> Result<u64> {
+        let group = self.group(group).await?;
+        let roles = group["spec"]["roles"].as_array().context("a group without roles")?;
+        let found =
+            roles.iter().find(|found| found["name"] == role).with_context(|| format!("no role {role}"))?;
+        found["replicas"].as_u64().with_context(|| format!("role {role} without replicas"))
+    }
+
+    /// Waits until a role asks for that many replicas.
+    pub async fn role_asks_for(&self, group: &str, role: &str, replicas: u64) -> Result<()> {
+        eventually(&format!("{role} asks for {replicas} replicas"), PATIENCE, async || {
+            let seen = self.replicas(group, role).await?;
+            if seen != replicas {
+                bail!("{seen} replicas; {}", self.told(group).await);
+            }
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Waits until a role has that many ready pods.
+    pub async fn pods_are_ready(&self, group: &str, role: &str, pods: usize) -> Result<()> {
+        let api: Api<Pod> = self.namespace.api();
+        let of_role = ListParams::default().labels(&format!(
+            "{}={group},{}={role}",
+            labels::GROUP_NAME,
+            labels::ROLE_NAME
+        ));
+        eventually(&format!("{pods} ready pods of {role}"), PATIENCE, async || {
+            let listed = api.list(&of_role).await?.items;
+            let ready = listed.iter().filter(|pod| is_ready(pod)).count();
+            ensure!(ready == pods && listed.len() == pods, "{ready} of {} pods are ready", listed.len());
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Returns a policy.
+    pub async fn policy(&self, name: &str) -> Result<RoleBasedGroupAutoscaler> {
+        let api: Api<RoleBasedGroupAutoscaler> = self.namespace.api();
+        Ok(api.get(name).await?)
+    }
+
+    /// Returns the status of a policy; an empty one while there is none.
+    pub async fn status(&self, name: &str) -> Result<RoleBasedGroupAutoscalerStatus> {
+        Ok(self.policy(name).await?.status.unwrap_or_default())
+    }
+
+    /// Waits until a policy's status is as wanted, and returns it.
+    pub async fn status_shows(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&RoleBasedGroupAutoscalerStatus) -> bool,
+    ) -> Result<RoleBasedGroupAutoscalerStatus> {
+        self.status_shows_within(name, what, PATIENCE, wanted).await
+    }
+
+    /// As [`Self::status_shows`], with another patience.
+    pub async fn status_shows_within(
+        &self,
+        name: &str,
+        what: &str,
+        patience: Duration,
+        wanted: impl Fn(&RoleBasedGroupAutoscalerStatus) -> bool,
+    ) -> Result<RoleBasedGroupAutoscalerStatus> {
+        eventually(&format!("the status of {name} shows {what}"), patience, async || {
+            let status = self.status(name).await?;
+            if !wanted(&status) {
+                bail!("{}", serde_json::to_string(&status)?);
+            }
+            Ok(Some(status))
+        })
+        .await
+    }
+
+    /// Waits until a policy has a condition with that status and reason.
+    pub async fn condition(&self, policy: &str, kind: &str, status: &str, reason: &str) -> Result<Condition> {
+        let is = |condition: &&Condition| {
+            condition.type_ == kind && condition.status == status && condition.reason == reason
+        };
+        let what = format!("{kind}={status} {reason}");
+        let shown =
+            self.status_shows(policy, &what, |shown| shown.conditions.iter().any(|seen| is(&seen))).await?;
+        shown.conditions.iter().find(is).cloned().context("just seen")
+    }
+
+    /// Waits for an event with that reason about an object, and returns its note.
+    pub async fn event(&self, object: &str, reason: &str) -> Result<String> {
+        let api: Api<Event> = self.namespace.api();
+        eventually(&format!("event {reason} about {object}"), PATIENCE, async || {
+            let events = api.list(&ListParams::default()).await?.items;
+            let of_object = |event: &&Event| {
+                event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref()) == Some(object)
+            };
+            let mut reasons = Vec::new();
+            for event in events.iter().filter(of_object) {
+                let found = event.reason.clone().unwrap_or_default();
+                if found == reason {
+                    return Ok(Some(event.note.clone().unwrap_or_default()));
+                }
+                reasons.push(found);
+            }
+            bail!("events: {}", reasons.join(", "))
+        })
+        .await
+    }
+
+    /// Begins to note the replicas that a role asks for.
+    pub async fn watch_role(&self, group: &str, role: &str) -> Result<History> {
+        History::start(&self.namespace, group, role).await
+    }
+
+    /// What policies of a group say, for messages.
+    async fn told(&self, group: &str) -> String {
+        let api: Api<RoleBasedGroupAutoscaler> = self.namespace.api();
+        let Ok(policies) = api.list(&ListParams::default()).await else { return "no policies".to_owned() };
+        let of_group = policies.into_iter().filter(|policy| policy.spec.group_ref.name == group);
+        let told: Vec<_> = of_group
+            .map(|policy| {
+                let status = serde_json::to_string(&policy.status).unwrap_or_default();
+                format!("{}: {status}", policy.metadata.name.unwrap_or_default())
+            })
+            .collect();
+        told.join("; ")
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
