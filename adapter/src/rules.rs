@@ -3,6 +3,19 @@
 //!
 //! Everything here is pure: no I/O and no clock. Source: the behaviour of prometheus-adapter 0.12.
 
+pub mod association;
+pub mod config;
+pub mod decode;
+pub mod discovery;
 pub mod go_regex;
+pub mod id;
+pub mod naming;
+pub mod plain;
+pub mod promql;
+pub mod query;
 pub mod quote;
+pub mod resources;
+pub mod series;
 pub mod template;
+pub mod usage;
+pub mod yaml;
