@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{
-    Api, Client, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
-    runtime::wait::{await_condition, conditions::is_crd_established},
-};
-use serde_json::Value;
+use anyhow::Result;
+use kube::{Api, Client, api::ListParams};
 
 use super::types::{RoleBasedGroup, RoleBasedGroupScalingAdapter};
+use crate::harness::{apply_yaml, eventually};
 
 /// The CRDs as YAML, by file name.
 pub const CRDS: [(&str, &str); 2] = [
@@ -23,37 +18,26 @@ pub const CRDS: [(&str, &str); 2] = [
 ///
 /// Errors: when kube-apiserver refuses a CRD, or does not serve it within 30 seconds.
 pub async fn install_crds(client: &Client) -> Result<()> {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let force = PatchParams::apply("rbg-stand-in").force();
-    for (file, text) in CRDS {
-        let crd: Value = serde_saphyr::from_str(text).with_context(|| format!("cannot parse {file}"))?;
-        let applied = api
-            .patch(crd["metadata"]["name"].as_str().unwrap_or_default(), &force, &Patch::Apply(&crd))
-            .await
-            .with_context(|| format!("cannot apply {file}"))?;
-        let name = applied.name_any();
-        tokio::time::timeout(
-            Duration::from_secs(30),
-            await_condition(api.clone(), &name, is_crd_established()),
-        )
-        .await
-        .with_context(|| format!("{name} was not established in time"))??;
+    for (_, text) in CRDS {
+        apply_yaml(client, "", text).await?;
     }
-    tokio::time::timeout(Duration::from_secs(30), served(client)).await.context("the CRDs are not served")
-}
-
-/// An established CRD may still be answered with 404 for a moment.
-async fn served(client: &Client) {
+    // An established CRD may still be answered with 404 for a moment.
     let groups: Api<RoleBasedGroup> = Api::all(client.clone());
     let adapters: Api<RoleBasedGroupScalingAdapter> = Api::all(client.clone());
     let one = ListParams::default().limit(1);
-    while groups.list(&one).await.is_err() || adapters.list(&one).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("RoleBasedGroups are served", Duration::from_secs(30), async || {
+        groups.list(&one).await?;
+        adapters.list(&one).await?;
+        Ok(Some(()))
+    })
+    .await
 }
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+    use kube::ResourceExt;
+
     use super::*;
 
     fn crd(index: usize) -> CustomResourceDefinition {

@@ -1,6 +1,6 @@
 //! The stand-in controller against a real control plane: what it claims to do like upstream, it does.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod pods;
 mod scaling_adapters;

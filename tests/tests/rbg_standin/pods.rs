@@ -28,7 +28,7 @@ async fn pods_have_the_names_and_labels_of_upstream() {
         world.has_status("demo", role, [size; 3]).await;
     }
     let uid = world.get::<RoleBasedGroup>("demo").await.uid().unwrap();
-    let hash = labels::group_hash(&world.namespace, "demo");
+    let hash = labels::group_hash(world.namespace.name(), "demo");
     let mut shown = Vec::new();
     for role in ["prefill", "decode", "far"] {
         for mut pod in world.pods(role).await {
@@ -191,7 +191,7 @@ async fn nothing_is_written_when_nothing_changes() {
         writes.seen().into_iter().partition(|at| at.contains("marker"));
     // A pod may be asked for once more before its watch tells of it.
     others.dedup();
-    let pod = format!("POST /api/v1/namespaces/{}/pods", world.namespace);
+    let pod = format!("POST /api/v1/namespaces/{}/pods", world.namespace.name());
     assert_eq!(others, [pod], "the new stand-in looked at both groups and only made the pod of the new one");
     assert!(!of_marker.is_empty(), "writes are seen");
 }

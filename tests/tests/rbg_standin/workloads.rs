@@ -20,7 +20,7 @@ async fn a_deployment_runs_the_role_and_gives_it_its_status() {
     for pod in world.pods("router").await {
         assert_eq!(pod.owner_references()[0].kind, "ReplicaSet");
         assert_eq!(pod.labels()[labels::GROUP_NAME], "demo");
-        assert_eq!(pod.labels()[labels::GROUP_UID], labels::group_hash(&world.namespace, "demo"));
+        assert_eq!(pod.labels()[labels::GROUP_UID], labels::group_hash(world.namespace.name(), "demo"));
         assert!(!pod.labels().contains_key(labels::ROLE_INSTANCE_NAME));
     }
     world.scale("demo", 0, 2, 1).await;

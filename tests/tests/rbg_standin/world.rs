@@ -9,16 +9,15 @@ use std::{
 };
 
 use axum::http::{Method, Request};
-
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::{NamespaceResourceScope, api::core::v1::Pod};
 use kube::{
-    Api, Client, Config, Error, Resource, ResourceExt,
-    api::{DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
+    Api, Client, Config, Resource, ResourceExt,
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     client::{Body, ClientBuilder},
     config::{KubeConfigOptions, Kubeconfig},
-    core::NamespaceResourceScope,
 };
 use rbg_autoscaler_tests::control_plane::{ControlPlane, Options, SharedControlPlane, shared};
+use rbg_autoscaler_tests::harness::{self, Namespace, NodePool};
 use rbg_autoscaler_tests::rbg::{
     RoleBasedGroup, RoleBasedGroupScalingAdapter, StandIn, groups, install_crds, labels, types::RoleStatus,
 };
@@ -27,10 +26,11 @@ use serde_json::{Value, json};
 use tower::util::MapRequestLayer;
 
 pub struct World {
-    pub plane: Plane,
-    pub client: Client,
-    pub namespace: String,
+    // Fields drop in this order.
     stand_in: StandIn,
+    pub namespace: Namespace,
+    pub client: Client,
+    pub plane: Plane,
 }
 
 /// The control plane of a world.
@@ -63,22 +63,19 @@ impl World {
     }
 
     async fn on(plane: Plane, name: &str) -> Self {
-        let client = plane.client().await.unwrap();
+        let namespace = Namespace::create(&plane, name).await.unwrap();
+        let client = namespace.client();
         install_crds(&client).await.unwrap();
-        add_node(&client).await;
-        let namespaces: Api<Namespace> = Api::all(client.clone());
-        let metadata = ObjectMeta { generate_name: Some(format!("{name}-")), ..ObjectMeta::default() };
-        let made = Namespace { metadata, ..Namespace::default() };
-        let namespace = namespaces.create(&PostParams::default(), &made).await.unwrap().name_any();
-        let stand_in = StandIn::start_in(client.clone(), &namespace);
-        Self { plane, client, namespace, stand_in }
+        NodePool::new("room", 2, 0).create(&client).await.unwrap();
+        let stand_in = StandIn::start_in(client.clone(), namespace.name());
+        Self { stand_in, namespace, client, plane }
     }
 
     /// Ends the stand-in and starts another, which looks at every group; returns what it writes from now on.
     pub async fn restart_stand_in(&mut self) -> Writes {
         let writes = Writes::default();
         let client = writes.recorded(&self.plane.kubeconfig()).await;
-        let new = StandIn::start_in(client, &self.namespace);
+        let new = StandIn::start_in(client, self.namespace.name());
         std::mem::replace(&mut self.stand_in, new).stop().await;
         writes
     }
@@ -87,12 +84,12 @@ impl World {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        Api::namespaced(self.client.clone(), &self.namespace)
+        self.namespace.api()
     }
 
     /// Groups as they are stored.
     pub fn groups(&self) -> Api<DynamicObject> {
-        groups(&self.client, &self.namespace)
+        groups(&self.client, self.namespace.name())
     }
 
     pub async fn create(&self, manifest: &Value) {
@@ -174,32 +171,13 @@ impl World {
     }
 }
 
-/// A fake node with room for all.
-async fn add_node(client: &Client) {
-    let room = json!({"cpu": "1k", "memory": "1Ti", "pods": "1k"});
-    let node = json!({
-        "metadata": {"name": "n1", "annotations": {"kwok.x-k8s.io/node": "fake"}},
-        "status": {"allocatable": room, "capacity": room},
-    });
-    let node: Node = serde_json::from_value(node).unwrap();
-    let made = Api::<Node>::all(client.clone()).create(&PostParams::default(), &node).await;
-    assert!(made.is_ok() || matches!(made, Err(Error::Api(status)) if status.is_already_exists()));
-}
-
 /// Awaits a condition for 30 seconds; panics with what was awaited and what was last seen.
 pub async fn eventually<T, S: Debug>(what: &str, condition: impl AsyncFn() -> Result<T, S>) -> T {
-    let mut last = None;
-    let waiting = async {
-        loop {
-            match condition().await {
-                Ok(value) => return value,
-                Err(seen) => last = Some(seen),
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    let attempt = async || match condition().await {
+        Ok(value) => Ok(Some(value)),
+        Err(seen) => anyhow::bail!("{seen:?}"),
     };
-    let outcome = tokio::time::timeout(Duration::from_secs(30), waiting).await;
-    outcome.unwrap_or_else(|_| panic!("not within 30 seconds: {what}; last seen: {last:?}"))
+    harness::eventually(what, Duration::from_secs(30), attempt).await.unwrap()
 }
 
 /// The requests of a client that change something.
