@@ -21,9 +21,15 @@ impl ScalingSnapshot {
         let mut value = read(text)?;
         quote_quantities(&mut value, "");
         let mut problems = unknown_in_verbatim(&value);
-        let (snapshot, unknown) = typed::<Self>(value)?;
+        let (result, unknown) = typed::<Self>(value);
         problems.extend(unknown.into_iter().filter(|path| !is_foreign(path)).map(|path| unknown_key(&path)));
-        if problems.is_empty() { Ok(snapshot) } else { Err(SnapshotError { problems }) }
+        match result {
+            Ok(snapshot) if problems.is_empty() => return Ok(snapshot),
+            Ok(_) => {}
+            // The value went into the reader; the text still has it.
+            Err(error) => problems.push(error.problem(read(text).ok().as_ref())),
+        }
+        Err(SnapshotError { problems })
     }
 }
 
@@ -57,17 +63,45 @@ fn read(text: &str) -> Result<Value, SnapshotError> {
     }
 }
 
+/// Why a value does not fit its type, and where it stands.
+struct Misfit {
+    path: serde_path_to_error::Path,
+    message: String,
+}
+
+impl Misfit {
+    fn problem(&self, document: Option<&Value>) -> Problem {
+        let path = self.path.to_string();
+        let field = if path == "." { "document".to_owned() } else { path };
+        let mut message = explain(&self.message);
+        let value = document.and_then(|document| value_at(document, &self.path)).map(ToString::to_string);
+        if let Some(value) =
+            value.filter(|value| value.len() <= 80 && !message.contains(value.trim_matches('"')))
+        {
+            message = format!("{value}: {message}");
+        }
+        Problem { field, message }
+    }
+}
+
+fn value_at<'a>(document: &'a Value, path: &serde_path_to_error::Path) -> Option<&'a Value> {
+    use serde_path_to_error::Segment;
+    let value = path.iter().try_fold(document, |value, segment| match segment {
+        Segment::Seq { index } => value.get(index),
+        Segment::Map { key } => value.get(key),
+        Segment::Enum { .. } | Segment::Unknown => Some(value),
+    })?;
+    (!value.is_object() && !value.is_array()).then_some(value)
+}
+
 /// Reads a value into a type; also returns the paths of keys that the type does not know.
-fn typed<T: DeserializeOwned>(value: Value) -> Result<(T, Vec<String>), SnapshotError> {
+fn typed<T: DeserializeOwned>(value: Value) -> (Result<T, Misfit>, Vec<String>) {
     let mut unknown = Vec::new();
     let mut track = serde_path_to_error::Track::new();
     let deserializer = serde_path_to_error::Deserializer::new(value, &mut track);
-    let result = serde_ignored::deserialize(deserializer, |path| unknown.push(path_text(&path)));
-    result.map(|read| (read, unknown)).map_err(|error: serde_json::Error| {
-        let path = track.path().to_string();
-        let field = if path == "." { "document".to_owned() } else { path };
-        problem(field, explain(&error.to_string()))
-    })
+    let result: Result<T, serde_json::Error> =
+        serde_ignored::deserialize(deserializer, |path| unknown.push(path_text(&path)));
+    (result.map_err(|error| Misfit { path: track.path(), message: error.to_string() }), unknown)
 }
 
 /// Adds the fix where serde only names the type.
@@ -83,10 +117,20 @@ fn explain(message: &str) -> String {
     if let Some((_, literal)) = bare.and_then(|bare| bare.strip_suffix('`')?.split_once(" `")) {
         return format!("{literal} is not a text; quote it: write \"{literal}\"");
     }
-    match message.rsplit_once(", expected ") {
-        Some((what, expected)) => format!("{what}; write {expected}"),
-        None => message.to_owned(),
+    if message.contains("parse") {
+        return format!("{message}; write a time such as \"2026-11-21T10:00:00Z\"");
     }
+    let Some((what, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let expected = match expected {
+        "i32" => "a whole number up to 2147483647",
+        "u32" | "u64" => "a whole number of 0 or more",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        other if other.starts_with("struct") || other == "a map" => "a mapping (key: value)",
+        other => other,
+    };
+    format!("{what}; write {expected}")
 }
 
 fn path_text(path: &serde_ignored::Path<'_>) -> String {

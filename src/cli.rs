@@ -1,0 +1,83 @@
+//! The command line: what can be asked, and the exit codes.
+//!
+//! 0 = answered, 1 = could not be answered, 2 = the input is wrong (the message names the field, the value and the fix).
+
+mod decide;
+mod table;
+
+use std::{
+    io::{self, Read, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use rbg_autoscaler::api::{crd, snapshot::SnapshotError};
+
+/// Autoscaling of RoleBasedGroups, seen from the command line.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-rbga", bin_name = "kubectl rbga", version, disable_help_subcommand = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Decide on a snapshot document, without a cluster
+    #[command(long_about = decide::ABOUT, after_long_help = decide::EXAMPLES)]
+    Decide(decide::Options),
+    /// Print the CustomResourceDefinition
+    #[command(after_long_help = "Examples:\n  kubectl rbga crds | kubectl apply -f -")]
+    Crds,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    Table,
+    /// For programs and people
+    Yaml,
+    /// For programs
+    Json,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("{0}")]
+    Input(#[from] SnapshotError),
+    #[error("{path}: cannot be read: {source}; name a file, or - for standard input")]
+    File { path: String, source: io::Error },
+    #[error("the CustomResourceDefinition cannot be made: {0}")]
+    Crd(#[from] crd::CrdError),
+    #[error("the answer cannot be written as YAML: {0}")]
+    Yaml(#[from] serde_saphyr::ser::Error),
+    #[error("the answer cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the answer cannot be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Runs one command; the answer goes to `out`, everything else to `err`.
+pub fn run(arguments: Arguments, stdin: &mut dyn Read, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+    let result = match arguments.command {
+        Command::Decide(options) => decide::run(&options, stdin, out, err),
+        Command::Crds => {
+            crd::yaml().map_err(CliError::from).and_then(|text| Ok(out.write_all(text.as_bytes())?))
+        }
+    };
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    // A reader that went away (`| head`) is no fault.
+    if let CliError::Output(error) = &error
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        return ExitCode::SUCCESS;
+    }
+    // With standard error closed there is nobody left to tell.
+    let _ = writeln!(err, "error: {error}");
+    match error {
+        CliError::Input(_) | CliError::File { .. } => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,157 @@
+//! The command as a whole: text in, answer and exit code out.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::super::{Arguments, run};
+
+/// Runs `kubectl rbga decide -f - -o OUTPUT` and returns exit code, answer and complaints.
+fn decide(document: &str, output: &str) -> (ExitCode, String, String) {
+    let arguments = Arguments::parse_from(["kubectl-rbga", "decide", "-f", "-", "-o", output]);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = run(arguments, &mut document.as_bytes(), &mut out, &mut err);
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (code, text(out), text(err))
+}
+
+const DOCUMENT: &str = r#"
+now: "2026-11-21T10:00:00Z"
+autoscaler:
+  spec:
+    groupRef: {name: demo}
+    roles: [{name: decode, maxReplicas: 8, metrics: [{name: qps, target: "4", role: router}]}]
+roles:
+  decode: {specReplicas: 2, readings: [{values: ["13"]}]}
+"#;
+
+#[test]
+fn answers_in_three_forms() {
+    let (code, json, err) = decide(DOCUMENT, "json");
+    assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["writes"], serde_json::json!([{"role": "decode", "from": 2, "to": 4}]));
+    let (_, yaml, _) = decide(DOCUMENT, "yaml");
+    let yaml: serde_json::Value = serde_saphyr::from_str(&yaml).expect("YAML");
+    assert_eq!(yaml, json);
+    let (_, table, _) = decide(DOCUMENT, "table");
+    assert!(table.contains("qps: 13 in all, target 4 per replica: 3.2, so 4"), "{table}");
+    assert!(table.contains("Write decode: 2 → 4"), "{table}");
+}
+
+#[test]
+fn wrong_input_names_field_value_and_fix() {
+    for (from, to, says) in [
+        (
+            "maxReplicas: 8",
+            "maxReplicas: -8",
+            "autoscaler.spec.roles[0].maxReplicas: -8 is below 1; write 1 or more",
+        ),
+        (
+            "target: \"4\"",
+            "target: 0.8",
+            "autoscaler.spec.roles[0].metrics[0].target: quote it: write \"0.8\" instead of 0.8",
+        ),
+        (
+            "target: \"4\"",
+            "target: four",
+            "autoscaler.spec.roles[0].metrics[0].target: \"four\" is not a quantity; write",
+        ),
+        (
+            "specReplicas",
+            "specReplica",
+            "roles.decode.specReplica: is no field of this document; remove it, or did you mean \"specReplicas\"?",
+        ),
+        (
+            "specReplicas: 2",
+            "specReplicas: two",
+            "roles.decode.specReplicas: invalid type: string \"two\"; write a whole number",
+        ),
+        (
+            "{specReplicas: 2",
+            "{statusReplicas: -1",
+            "roles.decode.statusReplicas: -1 is below 0; write 0 or more",
+        ),
+        (
+            "  decode:",
+            "  decoder:",
+            "roles.decode: is missing, but the policy scales it; add what is seen of decode (given: decoder)",
+        ),
+        ("values: [", "samples: [], x: [", "roles.decode.readings[0].x: is no field of this document"),
+        (
+            "values: [\"13\"]",
+            "samples: []",
+            "roles.decode.readings[0].samples: samples do not answer qps; write values",
+        ),
+        ("values: [\"13\"]", "", "roles.decode.readings[0]: says nothing about qps; write values"),
+        ("values: [\"13\"]", "values: [1.5]", "roles.decode.readings[0].values[0]: quote it: write \"1.5\""),
+        (
+            "\"13\"]}",
+            "\"13\"]}, {values: []}",
+            "roles.decode.readings[1]: answers nothing: the policy names 1",
+        ),
+        ("10:00:00Z", "25:00:00Z", "now: \"2026-11-21T25:00:00Z\": "),
+        ("now:", "kind: Snapshot\nnow:", "kind: \"Snapshot\" is not understood; write ScalingSnapshot"),
+        (
+            "now:",
+            "settings: {tolerance: -1}\nnow:",
+            "settings.tolerance: -1 is below zero; write a number such as 0.1",
+        ),
+        (
+            "now:",
+            "settings: {downscaleStabilization: 5}\nnow:",
+            "settings.downscaleStabilization: invalid type: integer `5`; write a duration",
+        ),
+        ("autoscaler:", "autoscaler: [", "document: is no YAML"),
+    ] {
+        let document = DOCUMENT.replace(from, to);
+        assert_ne!(document, DOCUMENT, "{from} is not there");
+        let (code, out, err) = decide(&document, "json");
+        assert_eq!(code, ExitCode::from(2), "{to}: {err}");
+        assert_eq!(out, "", "{to}");
+        assert!(err.contains(says), "{to}: want {says}, got {err}");
+    }
+    let (code, _, err) = decide("", "json");
+    assert_eq!(code, ExitCode::from(2));
+    assert!(err.contains("document: is empty"), "{err}");
+}
+
+#[test]
+fn unknown_keys_are_ignored_inside_core_objects_only() {
+    let pods =
+        "{specReplicas: 2, pods: [{metadata: {name: a, x: 1}, spec: {containers: [], y: 1}, status: {z: 1}}]";
+    let (code, _, err) = decide(&DOCUMENT.replace("{specReplicas: 2", pods), "json");
+    assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
+    for (from, to, field) in [
+        ("groupRef:", "colour: blue, groupRef:", "colour"),
+        ("target: \"4\"", "target: \"4\", unit: s", "autoscaler.spec.roles[0].metrics[0].unit"),
+        (
+            "metrics:",
+            "behavior: {scaleUp: {windowSeconds: 3}}, metrics:",
+            "autoscaler.spec.roles[0].behavior.scaleUp.windowSeconds",
+        ),
+    ] {
+        let document =
+            DOCUMENT.replace(from, to).replace("colour: blue, groupRef:", "colour: blue\n    groupRef:");
+        let (code, _, err) = decide(&document, "json");
+        assert_eq!(code, ExitCode::from(2), "{to}");
+        assert!(err.contains(&format!("{field}: is no field of this document")), "{to}: {err}");
+    }
+}
+
+#[test]
+fn what_is_odd_but_harmless_is_a_warning() {
+    let document = DOCUMENT.replace("roles:\n  decode:", "roles:\n  router: {specReplicas: 1}\n  decode:");
+    let (code, _, err) = decide(&document, "json");
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert!(err.contains("warning: roles.router: is not scaled by the policy"), "{err}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_wrong_input() {
+    let arguments = Arguments::parse_from(["kubectl-rbga", "decide", "-f", "/nonexistent/snapshot.yaml"]);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = run(arguments, &mut std::io::empty(), &mut out, &mut err);
+    assert_eq!(code, ExitCode::from(2));
+    assert!(String::from_utf8_lossy(&err).contains("name a file, or - for standard input"));
+}
