@@ -2,7 +2,7 @@
 //!
 //! [`Fleet`] listens on one port of every loopback address and answers for whichever pod has the address a connection
 //! came to. Pods make themselves known by the annotation [`endpoint::ENGINE_ANNOTATION`]; start-up time is whatever makes
-//! them Ready. Below this file everything is pure, except [`server`] and [`follow`].
+//! them Ready. Below this file everything is pure, except `server` and `follow`.
 //!
 //! Speed scales simulated time only: at speed 60 a minute of the trace takes a second, engines work 60 times as fast, and
 //! rates that Prometheus computes (it counts wall time) come out 60 times as high. Gauges need no conversion.

@@ -1,4 +1,4 @@
-//! [`Record`]: what happened to the requests of one load, second by second ([`Sample`]) and in all ([`Summary`]).
+//! What happened to the requests of one load, second by second ([`Sample`]) and in all ([`Summary`]).
 
 use std::{fmt, time::Duration};
 
