@@ -3,12 +3,13 @@
 //! Owned by one loop, so there are no locks; knows nothing of what is done with it.
 
 pub mod pods;
+pub mod rivals;
 pub mod store;
 pub mod watch;
 
 use std::collections::{BTreeSet, HashMap};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod};
 use kube::{core::DeserializeGuard, runtime::watcher::Event};
 use rbg_autoscaler::api::{
     autoscaler::RoleBasedGroupAutoscaler,
@@ -17,8 +18,12 @@ use rbg_autoscaler::api::{
 
 use self::{
     pods::PodIndex,
+    rivals::Rivals,
     store::{Change, ObjectKey, Store},
 };
+
+/// The kind of other autoscalers.
+const RIVAL: &str = "HorizontalPodAutoscaler";
 
 /// What a watch tells.
 #[derive(Debug)]
@@ -31,8 +36,15 @@ pub enum WorldEvent {
     Autoscaler(Event<DeserializeGuard<RoleBasedGroupAutoscaler>>),
     /// Of a pod of some group.
     Pod(Box<Event<Pod>>),
-    /// A watch of this kind broke and starts again.
-    WatchBroke(String),
+    /// Of a HorizontalPodAutoscaler.
+    Rival(Box<Event<HorizontalPodAutoscaler>>),
+    /// A watch broke and starts again.
+    WatchBroke {
+        /// The kind that it watches.
+        kind: &'static str,
+        /// Whether we may not read that kind.
+        forbidden: bool,
+    },
 }
 
 /// A group that an event concerns.
@@ -55,6 +67,8 @@ pub struct World {
     pub autoscalers: Store<RoleBasedGroupAutoscaler>,
     /// The pods.
     pub pods: PodIndex,
+    /// Other autoscalers.
+    pub rivals: Rivals,
     /// The names of the policies of each group.
     policies: HashMap<ObjectKey, BTreeSet<String>>,
 }
@@ -79,7 +93,17 @@ impl World {
                 self.pods.take(*event);
                 Vec::new()
             }
-            WorldEvent::WatchBroke(_) => Vec::new(),
+            WorldEvent::Rival(event) => {
+                self.rivals.take(&event);
+                Vec::new()
+            }
+            WorldEvent::WatchBroke { kind, forbidden } => {
+                // Without the right to read them, rivals are somebody else's care; all else is needed.
+                if forbidden && kind == RIVAL {
+                    self.rivals.give_up();
+                }
+                Vec::new()
+            }
         }
     }
 
@@ -155,6 +179,7 @@ impl World {
             ("RoleBasedGroupScalingAdapter", self.scaling_adapters.is_complete()),
             ("RoleBasedGroupAutoscaler", self.autoscalers.is_complete()),
             ("Pod", self.pods.is_complete()),
+            (RIVAL, self.rivals.is_complete()),
         ];
         kinds.into_iter().filter(|(_, complete)| !complete).map(|(kind, _)| kind).collect()
     }

@@ -123,7 +123,7 @@ impl ControlLoop {
     }
 
     fn take(&mut self, event: WorldEvent) {
-        if let WorldEvent::WatchBroke(_) = &event {
+        if let WorldEvent::WatchBroke { .. } = &event {
             self.parts.telemetry.error("watch");
         }
         let before = self.parts.health.is_ready();

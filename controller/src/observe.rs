@@ -59,6 +59,11 @@ pub enum Unwritable {
     /// A set rewrites the group, so that a count written into it would not last.
     #[error("a RoleBasedGroupSet rewrites this group; give the role scalingAdapter: {{enable: true}}")]
     NeedsScalingAdapter,
+    /// Another autoscaler scales the role's workload or scaling adapter.
+    #[error(
+        "the HorizontalPodAutoscaler {0} scales this role; delete it, or take the role out of the policy"
+    )]
+    Rival(String),
 }
 
 /// Returns what a decision on a group sees.
@@ -98,8 +103,19 @@ struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// The count that a role asks for, and where it is written. A bound scaling adapter is the truth.
+    /// The count that a role asks for, and where it is written, unless somebody else writes it.
     fn target(&self, place: usize, role: &Role) -> (Replicas, Result<Target, Unwritable>) {
+        let (replicas, target) = self.own_target(place, role);
+        // The workload has the name of the scaling adapter.
+        let workload = scaling_adapter_name(&self.key.name, &role.name);
+        match self.world.rivals.of(&ObjectKey::new(self.key.namespace.as_str(), workload)) {
+            Some(rival) => (replicas, Err(Unwritable::Rival(rival.to_owned()))),
+            None => (replicas, target),
+        }
+    }
+
+    /// The same without others. A bound scaling adapter is the truth.
+    fn own_target(&self, place: usize, role: &Role) -> (Replicas, Result<Target, Unwritable>) {
         if !role.has_scaling_adapter() {
             let target = if self.group.is_of_a_set() {
                 Err(Unwritable::NeedsScalingAdapter)

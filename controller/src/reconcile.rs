@@ -231,7 +231,9 @@ impl Reconciler {
                 let before = memory.histories(&policy, &observed.observation, now).to_vec();
                 let decision = decide(&policy, &observed.observation, &before, now);
                 known.missing_roles = missing(&policy, &observed.targets);
-                known.adapter_required = adapter_required(&policy, &observed.targets);
+                known.adapter_required =
+                    first(&policy, &observed.targets, |why| matches!(why, Unwritable::NeedsScalingAdapter));
+                known.conflict = first(&policy, &observed.targets, |why| matches!(why, Unwritable::Rival(_)));
                 known.write_failed = unwritable(&policy, &observed.targets, &decision.writes);
                 let writes = writes(&policy, &observed.targets, &decision.writes);
                 let group_version = group.resource_version();
@@ -285,12 +287,16 @@ fn missing(policy: &Policy, targets: &[Option<Result<Target, Unwritable>>]) -> V
     roles.filter(|(_, target)| target.is_none()).map(|(role, _)| role.name.clone()).collect()
 }
 
-fn adapter_required(policy: &Policy, targets: &[Option<Result<Target, Unwritable>>]) -> Option<String> {
-    let roles = policy.roles.iter().zip(targets);
-    let mut required =
-        roles.filter(|(_, target)| matches!(target, Some(Err(Unwritable::NeedsScalingAdapter))));
-    let (role, _) = required.next()?;
-    Some(format!("role {}: {}", role.name, Unwritable::NeedsScalingAdapter))
+/// The first role that cannot be written for such a reason, and the reason.
+fn first(
+    policy: &Policy,
+    targets: &[Option<Result<Target, Unwritable>>],
+    is_such: impl Fn(&Unwritable) -> bool,
+) -> Option<String> {
+    policy.roles.iter().zip(targets).find_map(|(role, target)| match target {
+        Some(Err(why)) if is_such(why) => Some(format!("role {}: {why}", role.name)),
+        _ => None,
+    })
 }
 
 /// Why a decided change cannot even be tried.

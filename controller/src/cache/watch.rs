@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod};
 use kube::{
     Api, Client, Resource,
     core::{DeserializeGuard, NamespaceResourceScope},
@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::WorldEvent;
+use super::{RIVAL, WorldEvent};
 
 /// Events that may wait; a watch that runs ahead of the loop waits itself.
 const QUEUE: usize = 4096;
@@ -32,25 +32,31 @@ pub fn start(client: &Client, namespace: Option<&str>) -> mpsc::Receiver<WorldEv
     let (events, told) = mpsc::channel(QUEUE);
     let all = watcher::Config::default;
     forward(
+        "RoleBasedGroup",
         api::<DeserializeGuard<RoleBasedGroup>>(client, namespace),
         all(),
         events.clone(),
         WorldEvent::Group,
     );
     forward(
+        "RoleBasedGroupScalingAdapter",
         api::<DeserializeGuard<RoleBasedGroupScalingAdapter>>(client, namespace),
         all(),
         events.clone(),
         WorldEvent::ScalingAdapter,
     );
     forward(
+        "RoleBasedGroupAutoscaler",
         api::<DeserializeGuard<RoleBasedGroupAutoscaler>>(client, namespace),
         all(),
         events.clone(),
         WorldEvent::Autoscaler,
     );
-    forward(api::<Pod>(client, namespace), all().labels(GROUP_NAME), events, |event| {
+    forward("Pod", api::<Pod>(client, namespace), all().labels(GROUP_NAME), events.clone(), |event| {
         WorldEvent::Pod(Box::new(event))
+    });
+    forward(RIVAL, api::<HorizontalPodAutoscaler>(client, namespace), all(), events, |event| {
+        WorldEvent::Rival(Box::new(event))
     });
     told
 }
@@ -66,6 +72,7 @@ where
 }
 
 fn forward<K>(
+    kind: &'static str,
     api: Api<K>,
     config: watcher::Config,
     events: mpsc::Sender<WorldEvent>,
@@ -74,7 +81,6 @@ fn forward<K>(
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     tokio::spawn(async move {
-        let kind = K::kind(&()).into_owned();
         let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
         while let Some(event) = stream.next().await {
             match event {
@@ -85,11 +91,23 @@ fn forward<K>(
                 }
                 Err(error) => {
                     warn!(kind, %error, "watch broke, starting it again");
-                    if events.send(WorldEvent::WatchBroke(kind.clone())).await.is_err() {
+                    let forbidden = is_forbidden(&error);
+                    if events.send(WorldEvent::WatchBroke { kind, forbidden }).await.is_err() {
                         return;
                     }
                 }
             }
         }
     });
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => {
+            matches!(error, kube::Error::Api(status) if status.code == 403)
+        }
+        _ => false,
+    }
 }

@@ -158,6 +158,19 @@ fn a_bound_scaling_adapter_is_the_truth() {
 }
 
 #[test]
+fn a_rival_keeps_the_role_from_being_written() {
+    let group = group(json!([{"name": "decode", "replicas": 2}]));
+    let mut world = World::default();
+    let rival = serde_json::from_value(json!({
+        "metadata": {"name": "hpa", "namespace": "a"},
+        "spec": {"maxReplicas": 9, "scaleTargetRef": {"kind": "StatefulSet", "name": "demo-decode"}}
+    }));
+    world.take(WorldEvent::Rival(Box::new(Event::Apply(rival.expect("an HPA")))));
+    let observed = seen(&world, &metrics_of(&[], None), &group, &queue_policy("decode"));
+    assert_eq!(observed.targets, [Some(Err(Unwritable::Rival("hpa".to_owned())))]);
+}
+
+#[test]
 fn a_total_names_the_ready_pods_that_did_not_answer() {
     let mut world = World::default();
     pod(&mut world, "router", 0, None, true);

@@ -13,7 +13,7 @@ use rbg_autoscaler::{
 use super::conditions::{bounded, since};
 use crate::{
     apply::{ApplyError, Written},
-    observe::Observed,
+    observe::{Observed, Unwritable},
 };
 
 /// The largest status as JSON; beyond it, what is for people goes and histories stay.
@@ -117,7 +117,8 @@ fn role_conditions(
 /// What the write says of `AbleToScale`, if there was one or none was possible.
 fn able_to_scale(told: &Told<'_>, index: usize, written: Option<&Written>) -> Option<Condition> {
     if let Some(Err(unwritable)) = told.observed.targets.get(index).and_then(Option::as_ref) {
-        return Some(Condition::new("AbleToScale", false, "FailedGetScale", unwritable.to_string()));
+        let reason = if matches!(unwritable, Unwritable::Rival(_)) { "Conflict" } else { "FailedGetScale" };
+        return Some(Condition::new("AbleToScale", false, reason, unwritable.to_string()));
     }
     let written = written?;
     match &written.outcome {
