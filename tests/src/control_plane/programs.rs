@@ -24,16 +24,16 @@ pub fn find(name: &str) -> Result<PathBuf> {
 
 /// Returns the file of `prometheus` or `promtool`.
 ///
-/// The kind is what `PROMETHEUS_FROM` names (debian, go or path), else the first of these that is there.
+/// The kind is what `PROMETHEUS_FROM` names (go, debian or path), else the first of these that is there.
 pub fn find_prometheus(name: &str) -> Result<PathBuf> {
     let wanted = env::var("PROMETHEUS_FROM").unwrap_or_default();
-    let kinds = if wanted.is_empty() { vec!["debian", "go", "path"] } else { vec![wanted.as_str()] };
+    let kinds = if wanted.is_empty() { vec!["go", "debian", "path"] } else { vec![wanted.as_str()] };
     for kind in kinds {
         let file = match kind {
             "debian" => Some(bin_folder()?.join(format!("{name}-debian"))).filter(|file| file.is_file()),
             "go" => find(name).ok(),
             "path" => on_path(name),
-            other => bail!("PROMETHEUS_FROM is {other:?}; it must be debian, path or go"),
+            other => bail!("PROMETHEUS_FROM is {other:?}; it must be go, debian or path"),
         };
         if let Some(file) = file {
             return Ok(file);
