@@ -21,6 +21,7 @@ use tokio::{
 use tracing::{debug, error, info};
 
 use crate::{
+    ask::MetricsApis,
     cache::{WorldEvent, store::ObjectKey},
     events::Recorder,
     health::Health,
@@ -69,6 +70,7 @@ pub struct ControlLoop {
     errands: JoinSet<Returned>,
     permits: Arc<Semaphore>,
     held: BTreeSet<String>,
+    apis: Arc<MetricsApis>,
 }
 
 impl ControlLoop {
@@ -83,6 +85,7 @@ impl ControlLoop {
             errands: JoinSet::new(),
             permits: Arc::new(Semaphore::new(ERRANDS)),
             held: BTreeSet::new(),
+            apis: Arc::default(),
         }
     }
 
@@ -185,11 +188,11 @@ impl ControlLoop {
                 }
                 Turn::Errand(task) => {
                     let (client, recorder) = (self.parts.client.clone(), self.parts.recorder.clone());
-                    let permits = Arc::clone(&self.permits);
+                    let (permits, apis) = (Arc::clone(&self.permits), Arc::clone(&self.apis));
                     self.errands.spawn(async move {
                         // The semaphore is never closed.
                         let _permit = permits.acquire_owned().await.ok();
-                        task.run(client, recorder).await
+                        task.run(client, recorder, apis).await
                     });
                 }
             }
@@ -218,7 +221,7 @@ impl ControlLoop {
                     self.parts.telemetry.error(class);
                 }
                 self.reconciler.settle(&returned, (self.parts.clock)());
-                if self.again.remove(&returned.group) {
+                if self.again.remove(&returned.group) || returned.answered.is_some() {
                     self.enqueue(returned.group);
                 }
             }

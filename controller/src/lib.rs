@@ -3,6 +3,7 @@
 //! A reconcile is observe (I/O), decide (pure), apply (I/O), report (I/O), one function each.
 
 pub mod apply;
+pub mod ask;
 pub mod cache;
 pub mod control_loop;
 pub mod events;

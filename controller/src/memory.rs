@@ -14,6 +14,8 @@ use rbg_autoscaler::{
     units::Replicas,
 };
 
+use crate::ask::Answers;
+
 /// A stored history that ends this long ago does not cover the present any more.
 const COVERED: SignedDuration = SignedDuration::from_secs(90);
 /// The least time between two writes of a status that only moved.
@@ -32,6 +34,8 @@ pub struct PolicyMemory {
     pub status: RoleBasedGroupAutoscalerStatus,
     /// When it was last written by us.
     pub written_at: Option<Timestamp>,
+    /// What the metrics APIs answered and no decision has used yet.
+    pub answers: Option<Answers>,
 }
 
 impl PolicyMemory {
@@ -44,6 +48,7 @@ impl PolicyMemory {
             histories: None,
             status: autoscaler.status.clone().unwrap_or_default(),
             written_at: None,
+            answers: None,
         }
     }
 

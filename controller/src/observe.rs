@@ -22,6 +22,7 @@ use rbg_autoscaler::{
 
 use crate::{
     apply::Target,
+    ask::{Answers, Place},
     cache::{World, store::ObjectKey},
 };
 
@@ -66,20 +67,29 @@ pub enum Unwritable {
     Rival(String),
 }
 
-/// Returns what a decision on a group sees.
+/// What everybody's decisions see.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// What the API server told.
+    pub world: &'a World,
+    /// What the engines said.
+    pub metrics: &'a Metrics,
+}
+
+/// Returns what a decision on a group sees; `answers` are those of the metrics APIs to this policy.
 pub fn observe(
-    world: &World,
-    metrics: &Metrics,
+    sources: Sources<'_>,
     key: &ObjectKey,
     group: &RoleBasedGroup,
     policy: &Policy,
+    answers: &Answers,
     now: Timestamp,
 ) -> Observed {
-    let scene = Scene { world, metrics, key, group, now };
-    let mut observed = Observed {
-        observation: Observation { settings: Settings::default(), ..Observation::default() },
-        ..Observed::default()
-    };
+    let Sources { world, metrics } = sources;
+    let settings = Settings::default();
+    let scene = Scene { world, metrics, key, group, answers, settings, now };
+    let mut observed =
+        Observed { observation: Observation { settings, ..Observation::default() }, ..Observed::default() };
     for role_policy in &policy.roles {
         let Some((place, role)) = group.role(&role_policy.name) else {
             observed.observation.roles.push(None);
@@ -99,6 +109,8 @@ struct Scene<'a> {
     metrics: &'a Metrics,
     key: &'a ObjectKey,
     group: &'a RoleBasedGroup,
+    answers: &'a Answers,
+    settings: Settings,
     now: Timestamp,
 }
 
@@ -141,12 +153,15 @@ impl<'a> Scene<'a> {
     fn role(&self, policy: &RolePolicy, role: &Role, spec_replicas: Replicas) -> RoleObservation {
         let fold = self.fold(&role.name);
         let status = self.group.role_status(&role.name);
-        let readings = policy.metrics.iter().map(|metric| self.reading(metric, &role.name, &fold)).collect();
-        let wake = policy
-            .scale_to_zero
-            .iter()
-            .flat_map(|rule| &rule.wake_on)
-            .map(|signal| self.wake(signal))
+        let metrics = policy.metrics.iter().enumerate();
+        let readings = metrics
+            .map(|(index, metric)| {
+                self.reading(metric, &Place::Metric(role.name.clone(), index), &role.name, &fold)
+            })
+            .collect();
+        let wake_on = policy.scale_to_zero.iter().flat_map(|rule| &rule.wake_on).enumerate();
+        let wake = wake_on
+            .map(|(index, signal)| self.wake(signal, &Place::Wake(role.name.clone(), index)))
             .collect();
         RoleObservation {
             spec_replicas,

@@ -22,15 +22,16 @@ use rbg_autoscaler::{
 pub(crate) use self::errand::Returned;
 use self::{
     awaiting::Awaiting,
-    errand::{Adopt, Decided, Errand, Report},
+    errand::{Adopt, Decided, Errand, Inquiry, Report},
 };
 use crate::{
     apply::{RoleWrite, Target},
+    ask::{Answers, MetricsApis, questions},
     cache::{World, store::ObjectKey},
     events::Recorder,
     inline::{self, Plan},
     memory::{PolicyMemory, QUIET},
-    observe::{Metrics, Unwritable, observe},
+    observe::{Metrics, Sources, Unwritable, observe},
     report::{self, Group},
 };
 
@@ -61,18 +62,33 @@ pub(crate) enum Turn {
     /// The group waits for an errand or for the caches.
     Waiting,
     /// Something for the API server.
-    Errand(Box<Task>),
+    Errand(Task),
 }
 
 /// An errand that is ready to go.
 #[derive(Debug)]
-pub(crate) struct Task(Errand);
+pub(crate) enum Task {
+    /// Adopt, apply, report.
+    Act(Box<Errand>),
+    /// Ask the metrics APIs for what a policy needs to be decided on.
+    Ask(Box<Inquiry>),
+}
 
 impl Task {
     /// Talks to the API server.
-    pub(crate) async fn run(self, client: Client, recorder: Recorder) -> Returned {
-        errand::run(&client, &recorder, self.0).await
+    pub(crate) async fn run(self, client: Client, recorder: Recorder, apis: Arc<MetricsApis>) -> Returned {
+        match self {
+            Self::Act(errand) => errand::run(&client, &recorder, *errand).await,
+            Self::Ask(inquiry) => inquiry.run(&client, &apis).await,
+        }
     }
+}
+
+/// What is to be done about one policy.
+enum Judged {
+    Nothing,
+    Report(Box<Report>),
+    Ask(Inquiry),
 }
 
 impl Reconciler {
@@ -105,15 +121,24 @@ impl Reconciler {
                     autoscaler.name_any()
                 ));
             }
-            reports.extend(self.judge(key, autoscaler, group.as_deref(), known, now));
+            match self.judge(key, autoscaler, group.as_deref(), known, now) {
+                Judged::Nothing => {}
+                Judged::Report(report) => reports.push(*report),
+                Judged::Ask(inquiry) => {
+                    self.busy(key);
+                    return Turn::Errand(Task::Ask(Box::new(inquiry)));
+                }
+            }
         }
         if inline.is_none() && reports.is_empty() {
             return Turn::Quiet;
         }
-        if let Some(memory) = self.groups.get_mut(key) {
-            memory.busy = true;
-        }
-        Turn::Errand(Box::new(Task(Errand { group: key.clone(), inline, reports, now })))
+        self.busy(key);
+        Turn::Errand(Task::Act(Box::new(Errand { group: key.clone(), inline, reports, now })))
+    }
+
+    fn busy(&mut self, key: &ObjectKey) {
+        self.groups.entry(key.clone()).or_default().busy = true;
     }
 
     /// Returns whether a group waits for the caches to show its last write.
@@ -139,6 +164,11 @@ impl Reconciler {
                 memory.status = status.clone();
                 memory.written_at = Some(now);
             }
+        }
+        if let Some((policy, answers)) = &returned.answered
+            && let Some(memory) = self.policies.get_mut(policy)
+        {
+            memory.answers = Some(answers.clone());
         }
     }
 
@@ -207,7 +237,7 @@ impl Reconciler {
         group: Option<&RoleBasedGroup>,
         mut known: Group,
         now: Timestamp,
-    ) -> Option<Report> {
+    ) -> Judged {
         let policy_key = ObjectKey::of(autoscaler);
         let memory = self.policies.entry(policy_key.clone()).or_insert_with(|| PolicyMemory::new(autoscaler));
         memory.refresh(autoscaler);
@@ -223,11 +253,25 @@ impl Reconciler {
             (Ok(_), Some(_)) if known.conflict.is_some() => {}
             // A signal that is used for the first time answers in a moment; deciding now would tell of a failure.
             (Ok(policy), Some(_)) if signals_of(policy).any(|signal| self.metrics.is_awaited(signal)) => {
-                return None;
+                return Judged::Nothing;
             }
             (Ok(policy), Some(group)) => {
                 let policy = Arc::clone(policy);
-                let observed = observe(&self.world, &self.metrics, key, group, &policy, now);
+                let questions = questions(&autoscaler.spec, key);
+                let answers = match memory.answers.take().filter(|answers| answers.is_fresh(now)) {
+                    Some(answers) => answers,
+                    None if questions.is_empty() => Answers::default(),
+                    None => {
+                        return Judged::Ask(Inquiry {
+                            group: key.clone(),
+                            policy: policy_key,
+                            questions,
+                            now,
+                        });
+                    }
+                };
+                let sources = Sources { world: &self.world, metrics: &self.metrics };
+                let observed = observe(sources, key, group, &policy, &answers, now);
                 let before = memory.histories(&policy, &observed.observation, now).to_vec();
                 let decision = decide(&policy, &observed.observation, &before, now);
                 known.missing_roles = missing(&policy, &observed.targets);
@@ -253,7 +297,7 @@ impl Reconciler {
             decided,
         };
         if report.decided.as_ref().is_some_and(|decided| !decided.writes.is_empty()) {
-            return Some(report);
+            return Judged::Report(Box::new(report));
         }
         let status = report.status(&[], now);
         let is_quiet_time =
@@ -261,12 +305,12 @@ impl Reconciler {
         let tell = report::changed(&report.before, &status)
             || (!is_quiet_time && report::moved(&report.before, &status));
         if tell {
-            return Some(report);
+            return Judged::Report(Box::new(report));
         }
         if let Some(decided) = &report.decided {
             memory.keep(decided.histories(&[]));
         }
-        None
+        Judged::Nothing
     }
 }
 

@@ -9,10 +9,19 @@ use rbg_autoscaler::{
 };
 
 use super::Scene;
+use crate::ask::Place;
+
+const NOT_ASKED: &str = "the metrics API has not been asked yet";
 
 impl Scene<'_> {
     /// What one metric says of a role whose pods are folded.
-    pub(super) fn reading(&self, metric: &Metric, role: &str, fold: &ReplicaFold<'_>) -> Reading {
+    pub(super) fn reading(
+        &self,
+        metric: &Metric,
+        place: &Place,
+        role: &str,
+        fold: &ReplicaFold<'_>,
+    ) -> Reading {
         match &metric.source {
             MetricSource::Signal { fold: by } => match self.signal(&metric.name) {
                 Ok(signal) => {
@@ -24,19 +33,25 @@ impl Scene<'_> {
                 Err(failure) => Reading::Failed(failure),
             },
             MetricSource::RoleTotal { role: other } => self.total(&metric.name, other),
-            MetricSource::TokenUtilization { .. } => not_yet("token_utilization"),
-            MetricSource::Resource { .. } => not_yet("a Resource or ContainerResource metric"),
-            MetricSource::Pods { .. } => not_yet("a Pods metric"),
-            MetricSource::Object(_) => not_yet("an Object metric"),
-            MetricSource::External { .. } => not_yet("an External metric"),
+            MetricSource::TokenUtilization { .. } => Reading::Failed(
+                "token_utilization is not supported by this version of the controller".to_owned(),
+            ),
+            MetricSource::Resource { .. }
+            | MetricSource::Pods { .. }
+            | MetricSource::Object(_)
+            | MetricSource::External { .. } => match self.answers.of(place) {
+                Some(answer) => answer.clone().reading(metric, fold, &self.settings, self.now),
+                None => Reading::Failed(NOT_ASKED.to_owned()),
+            },
         }
     }
 
     /// What one wake signal says.
-    pub(super) fn wake(&self, wake: &WakeSignal) -> Reading {
-        match &wake.role {
-            Some(role) => self.total(&wake.name, role),
-            None => not_yet("an Object or External metric"),
+    pub(super) fn wake(&self, wake: &WakeSignal, place: &Place) -> Reading {
+        match (&wake.role, self.answers.of(place)) {
+            (Some(role), _) => self.total(&wake.name, role),
+            (None, Some(answer)) => answer.clone().wake(),
+            (None, None) => Reading::Failed(NOT_ASKED.to_owned()),
         }
     }
 
@@ -98,10 +113,6 @@ impl Scene<'_> {
 
 fn with_window(sample: PodSample, signal: &metrics::Reading) -> Sample {
     Sample { value: sample.value, time: sample.time, window: signal.window }
-}
-
-fn not_yet(what: &str) -> Reading {
-    Reading::Failed(format!("{what} is not supported by this version of the controller"))
 }
 
 fn is_ready(pod: &Pod) -> bool {

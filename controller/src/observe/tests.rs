@@ -81,7 +81,8 @@ fn metrics_of(samples: &[(&str, i64, i64)], error: Option<metrics::SourceError>)
 }
 
 fn seen(world: &World, metrics: &Metrics, group: &RoleBasedGroup, policy: &Policy) -> Observed {
-    observe(world, metrics, &ObjectKey::new("a", "demo"), group, policy, at(100))
+    let sources = Sources { world, metrics };
+    observe(sources, &ObjectKey::new("a", "demo"), group, policy, &Answers::default(), at(100))
 }
 
 fn reading(observed: &Observed) -> &Reading {

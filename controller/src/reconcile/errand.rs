@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     apply::{RoleWrite, Version, Written, apply},
+    ask::{Answers, MetricsApis, Question, ask},
     cache::store::ObjectKey,
     events::{Happening, Recorder, Severity},
     inline::{self, Plan},
@@ -23,7 +24,7 @@ use crate::{
 
 /// What there is to do for one group.
 #[derive(Debug)]
-pub(super) struct Errand {
+pub(crate) struct Errand {
     pub(super) group: ObjectKey,
     pub(super) inline: Option<Adopt>,
     pub(super) reports: Vec<Report>,
@@ -39,6 +40,8 @@ pub(crate) struct Returned {
     pub(super) written: Vec<Written>,
     pub(super) observed_version: Option<String>,
     pub(super) policies: Vec<ReturnedPolicy>,
+    /// What the metrics APIs answered to a policy, which can be decided on now.
+    pub(crate) answered: Option<(ObjectKey, Answers)>,
     /// The classes of errors, for metrics.
     pub(crate) errors: Vec<&'static str>,
 }
@@ -50,6 +53,23 @@ pub(super) struct ReturnedPolicy {
     pub(super) histories: Option<Vec<RoleHistory>>,
     /// The status that is stored now; `None` when it was not written.
     pub(super) status: Option<RoleBasedGroupAutoscalerStatus>,
+}
+
+/// Questions to the metrics APIs.
+#[derive(Debug)]
+pub(crate) struct Inquiry {
+    pub(super) group: ObjectKey,
+    pub(super) policy: ObjectKey,
+    pub(super) questions: Vec<Question>,
+    pub(super) now: Timestamp,
+}
+
+impl Inquiry {
+    /// Asks.
+    pub(super) async fn run(self, client: &Client, apis: &MetricsApis) -> Returned {
+        let answers = ask(client, apis, self.questions, self.now).await;
+        Returned { group: self.group, answered: Some((self.policy, answers)), ..Returned::default() }
+    }
 }
 
 /// Inline text to adopt.

@@ -144,7 +144,7 @@ async fn turn(reconciler: &mut Reconciler, server: &Server, second: i64) -> Opti
     let Turn::Errand(task) = reconciler.turn(&key(), at(second)) else { return None };
     assert!(matches!(reconciler.turn(&key(), at(second)), Turn::Waiting), "one errand at a time");
     let (recorder, mut happenings) = Recorder::to_queue();
-    let returned = task.run(server.client(), recorder).await;
+    let returned = task.run(server.client(), recorder, Arc::default()).await;
     reconciler.settle(&returned, at(second));
     let mut reasons = Vec::new();
     while let Ok(Happening { reason, .. }) = happenings.try_recv() {

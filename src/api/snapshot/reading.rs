@@ -33,6 +33,28 @@ enum Form {
     Tokens,
 }
 
+impl ReadingSnapshot {
+    /// Joins this answer to one metric to a role's replicas; an answer that does not fit the metric is a failed reading.
+    pub fn reading(
+        self,
+        metric: &Metric,
+        fold: &ReplicaFold<'_>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Reading {
+        let mut problems = Vec::new();
+        let reading = of_metric(&mut problems, "the answer", metric, self, &Context { fold, settings, now });
+        problems.first().map_or(reading, |problem| Reading::Failed(problem.to_string()))
+    }
+
+    /// Converts this answer to one wake signal.
+    pub fn wake(self) -> Reading {
+        let mut problems = Vec::new();
+        let reading = of_wake(&mut problems, "the answer", self);
+        problems.first().map_or(reading, |problem| Reading::Failed(problem.to_string()))
+    }
+}
+
 /// Converts the answer to one metric.
 pub(super) fn of_metric(
     problems: &mut Vec<Problem>,
