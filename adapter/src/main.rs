@@ -64,7 +64,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let client = cluster::client(options.kubeconfig.as_deref()).await?;
     let collection = collector::Options::every(options.interval.max(Duration::from_secs(1)), clock.clone());
     let source = PrometheusSource::new(&options.prometheus_url, collection.timeout)?;
-    let collector = Collector::new(Arc::new(source), catalog::built_in(catalog::RATE_WINDOW), collection);
+    let collector = Collector::new(Arc::new(source), catalog::built_in(options.rate_window), collection);
 
     let files = options.tls_cert_file.as_deref().zip(options.tls_private_key_file.as_deref());
     let certificate = if let Some((certificate, key)) = files {

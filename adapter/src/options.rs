@@ -19,6 +19,9 @@ pub struct Options {
     /// How often each signal is collected.
     #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = duration)]
     pub interval: Duration,
+    /// What rates are taken over: at least four scrapes; ratios and quantiles over five times as much.
+    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration)]
+    pub rate_window: Duration,
     /// The address to listen on.
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind_address: IpAddr,

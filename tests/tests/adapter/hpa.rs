@@ -1,0 +1,52 @@
+//! The real HPA controller scales on our numbers.
+
+use anyhow::{Context, bail};
+use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler};
+use kube::Api;
+use rbg_autoscaler_tests::{
+    fleet::{endpoint::Target, pin::Pin},
+    harness::eventually,
+};
+
+use crate::world::{PATIENCE, World};
+
+pub async fn a_deployment_follows_its_queue(world: &World) {
+    world.deployment("scaled", 2).await;
+    let target = Target::labels(world.namespace.name(), &[("app", "scaled")]);
+    let hpa = "
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: scaled}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: scaled}
+  minReplicas: 2
+  maxReplicas: 6
+  behavior: {scaleDown: {stabilizationWindowSeconds: 0}}
+  metrics:
+  - {type: Pods, pods: {metric: {name: queue_length}, target: {type: AverageValue, averageValue: 10}}}
+";
+    world.namespace.apply_yaml(hpa).await.unwrap();
+    for (queue, replicas) in [(25.0, 6), (10.0, 6), (1.0, 2)] {
+        world.fleet.pin(target.clone(), Pin::queue_length(queue));
+        has_replicas(world, replicas, queue).await;
+    }
+}
+
+async fn has_replicas(world: &World, replicas: i32, queue: f64) {
+    let deployments: Api<Deployment> = world.namespace.api();
+    let hpas: Api<HorizontalPodAutoscaler> = world.namespace.api();
+    eventually(&format!("{replicas} replicas while {queue} wait at each"), PATIENCE, async || {
+        let spec = deployments.get("scaled").await?.spec.context("no spec")?;
+        let status = hpas.get("scaled").await?.status.context("no status")?;
+        let metric = status.current_metrics.iter().flatten().find_map(|metric| metric.pods.as_ref());
+        let shown = metric.and_then(|metric| metric.current.average_value.clone());
+        // The HPA must have seen the new value, or a passing state would count.
+        if spec.replicas == Some(replicas) && shown.as_ref().is_some_and(|shown| shown.0 == queue.to_string())
+        {
+            return Ok(Some(()));
+        }
+        bail!("{:?} replicas, the HPA sees {shown:?}: {:?}", spec.replicas, status.conditions)
+    })
+    .await
+    .unwrap();
+}

@@ -1,0 +1,23 @@
+//! The metrics adapter behind the real aggregation layer: what clients get, who gets nothing, and the real HPA controller.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod answers;
+mod hpa;
+mod outage;
+mod security;
+mod world;
+
+use world::World;
+
+/// One adapter per control plane: the aggregated API belongs to the whole of it, so the parts share one world, in turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_the_aggregation_layer() {
+    let world = World::start().await;
+    answers::values_for_people_and_controllers(&world).await;
+    answers::discovery(&world).await;
+    security::who_is_nobody_or_may_not(&world).await;
+    hpa::a_deployment_follows_its_queue(&world).await;
+    outage::prometheus_goes_and_comes_back(&world).await;
+    world.stop().await;
+}

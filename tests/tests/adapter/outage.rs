@@ -1,0 +1,27 @@
+//! Prometheus stops and starts again.
+
+use rbg_autoscaler_tests::{control_plane::Component, harness::eventually};
+
+use crate::world::{PATIENCE, World};
+
+pub async fn prometheus_goes_and_comes_back(world: &World) {
+    world.plane.stop_component(Component::Prometheus).await;
+    let fresh = world.path("v1beta2", "pods/*/pending_tokens?labelSelector=app%3Dfirst");
+    let error = world.raw(&fresh).await.unwrap_err().to_string();
+    let cause =
+        format!("503: pending_tokens: prometheus at {}: connection refused", world.plane.prometheus_url());
+    assert_eq!(error, cause, "the message is the cause");
+
+    // The API itself stays: kube-apiserver must not take it for gone, nor must probes.
+    assert_eq!(world.direct("/readyz", None, &[]).await.0, 200);
+    world.raw("/apis/custom.metrics.k8s.io/v1beta2").await.unwrap();
+
+    world.plane.start_component(Component::Prometheus).await.unwrap();
+    eventually("values again", PATIENCE, async || {
+        let items = world.items(&fresh).await?;
+        anyhow::ensure!(items.len() == 2, "{items:?}");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
+}

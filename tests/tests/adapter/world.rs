@@ -1,0 +1,176 @@
+//! A control plane with Prometheus, simulated engines and the adapter, registered and available.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, ResourceExt, api::ListParams};
+use rbg_autoscaler_tests::{
+    control_plane::{CertificateFiles, ControlPlane, Options},
+    fleet::{self, Fleet},
+    harness::{
+        ApiService, Namespace, NodePool, Program, apply_yaml, eventually, free_port,
+        service_account_kubeconfig,
+    },
+};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+/// Long enough for a slow machine; nothing waits this long when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const GROUP: &str = "custom.metrics.k8s.io";
+
+pub struct World {
+    pub plane: ControlPlane,
+    pub namespace: Namespace,
+    pub fleet: Fleet,
+    pub port: u16,
+    adapter: Mutex<Program>,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::try_start().await.unwrap()
+    }
+
+    async fn try_start() -> Result<Self> {
+        let plane = ControlPlane::start(Options { prometheus: true, ..Options::default() }).await?;
+        let client = plane.client().await?;
+        let namespace = Namespace::create(&plane, "engines").await?;
+        NodePool::new("node", 2, 8).create(&client).await?;
+        let mut fleet = Fleet::start(fleet::Options { port: free_port()?, speed: 1.0 }).await?;
+        fleet.follow(client.clone());
+
+        let own = "apiVersion: v1\nkind: Namespace\nmetadata: {name: rbg-autoscaler}\n";
+        apply_yaml(&client, "default", own).await?;
+        apply_yaml(&client, "default", include_str!("../../../deploy/adapter/rbac.yaml")).await?;
+        let kubeconfig = service_account_kubeconfig(&plane, "rbg-autoscaler", "rbg-metrics-adapter").await?;
+        let port = free_port()?;
+        let certificate = plane.pki().server("adapter", &[&ApiService::host(GROUP)])?;
+        let mut adapter = Program::start(
+            "rbg-metrics-adapter",
+            &[
+                "rbg-metrics-adapter",
+                "--kubeconfig",
+                &kubeconfig.display().to_string(),
+                "--prometheus-url",
+                &plane.prometheus_url(),
+                "--interval=1s",
+                "--rate-window=5s",
+                &format!("--secure-port={port}"),
+                "--tls-cert-file",
+                &certificate.certificate.display().to_string(),
+                "--tls-private-key-file",
+                &certificate.key.display().to_string(),
+                "-v=4",
+            ],
+            &[],
+        )?;
+        adapter.printed("pods listed", PATIENCE).await?;
+        for version in ["v1beta1", "v1beta2"] {
+            let service = ApiService::register(&client, GROUP, version, port, &plane.pki().ca()).await?;
+            service.available(&client, PATIENCE).await?;
+        }
+        Ok(Self { plane, namespace, fleet, port, adapter: Mutex::new(adapter) })
+    }
+
+    /// Ends the adapter as Kubernetes does.
+    pub async fn stop(self) {
+        self.adapter.lock().await.stop().await.unwrap();
+    }
+
+    /// A Deployment of vLLM engines, waited for until its pods are Ready. Returns their names.
+    pub async fn deployment(&self, name: &str, replicas: usize) -> Vec<String> {
+        let yaml = format!(
+            r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata:
+      labels: {{app: {name}, tier: engine}}
+      annotations:
+        fleet.rbg-autoscaler.dev/engine: vllm
+        prometheus.io/scrape: "true"
+        prometheus.io/port: "{port}"
+        prometheus.io/path: /metrics
+    spec: {{containers: [{{name: engine, image: engine}}]}}
+"#,
+            port = self.fleet.port()
+        );
+        self.namespace.apply_yaml(&yaml).await.unwrap();
+        let pods: Api<Pod> = self.namespace.api();
+        eventually(&format!("{replicas} ready pods of {name}"), PATIENCE, async || {
+            let listed = pods.list(&ListParams::default().labels(&format!("app={name}"))).await?.items;
+            let is_ready = |pod: &&Pod| {
+                let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
+                conditions.unwrap_or_default().iter().any(|it| it.type_ == "Ready" && it.status == "True")
+            };
+            let ready = listed.iter().filter(is_ready).count();
+            if ready != replicas {
+                bail!("{ready} of {} pods are ready", listed.len());
+            }
+            let mut names: Vec<_> = listed.iter().map(ResourceExt::name_any).collect();
+            names.sort();
+            Ok(Some(names))
+        })
+        .await
+        .unwrap()
+    }
+
+    /// What kube-apiserver answers to an administrator's GET, as text; failures as `code: message`.
+    ///
+    /// Not by kube's client, which asks again after a 503 for minutes.
+    pub async fn raw(&self, path: &str) -> Result<String> {
+        let admin = self.plane.pki().user("admin", Some("system:masters"))?;
+        let response =
+            https(Some(admin))?.get(format!("{}{path}", self.plane.api_server_url())).send().await?;
+        let (code, text) = (response.status(), response.text().await?);
+        if code.is_success() {
+            return Ok(text);
+        }
+        let status: Value = serde_json::from_str(&text)?;
+        bail!("{}: {}", code.as_u16(), status["message"].as_str().unwrap_or_default());
+    }
+
+    /// The items of a list of values.
+    pub async fn items(&self, path: &str) -> Result<Vec<Value>> {
+        let list: Value = serde_json::from_str(&self.raw(path).await?)?;
+        list["items"].as_array().cloned().context("no items")
+    }
+
+    /// Asks the adapter itself, past kube-apiserver. Returns the status code and the text.
+    pub async fn direct(
+        &self,
+        path: &str,
+        certificate: Option<CertificateFiles>,
+        headers: &[(&str, &str)],
+    ) -> (u16, String) {
+        let url = format!("https://127.0.0.1:{}{path}", self.port);
+        let mut request = https(certificate).unwrap().get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// A path below the namespace of the test.
+    pub fn path(&self, version: &str, rest: &str) -> String {
+        format!("/apis/{GROUP}/{version}/namespaces/{}/{rest}", self.namespace.name())
+    }
+}
+
+/// A client that presents a certificate and takes any of the server's.
+fn https(certificate: Option<CertificateFiles>) -> Result<reqwest::Client> {
+    let mut client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy();
+    if let Some(files) = certificate {
+        let mut pem = std::fs::read(&files.key)?;
+        pem.extend(std::fs::read(&files.certificate)?);
+        client = client.identity(reqwest::Identity::from_pem(&pem)?);
+    }
+    Ok(client.build()?)
+}
