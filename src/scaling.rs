@@ -13,6 +13,7 @@ mod decision;
 mod draft;
 mod fallback;
 mod finish;
+mod fit;
 mod gang;
 mod history;
 mod hold;
@@ -22,6 +23,7 @@ mod observation;
 mod partners;
 mod proposal;
 mod ratio;
+mod rollback;
 #[cfg(test)]
 mod sketch;
 mod stabilize;

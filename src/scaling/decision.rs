@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::{MetricTarget, MetricValueStatus};
 use serde::{Deserialize, Serialize};
 
-use super::history::RoleHistory;
+use super::{history::RoleHistory, observation::Reservation};
 use crate::units::Replicas;
 
 /// What was decided for the roles of one group.
@@ -20,6 +20,8 @@ pub struct Decision {
     pub writes: Vec<Write>,
     /// When time alone may change the decision.
     pub recheck_at: Option<Timestamp>,
+    /// The room that the writes take, pod by pod; it counts as taken until those pods are seen.
+    pub reserved: Vec<Reservation>,
 }
 
 /// What was decided for one role.

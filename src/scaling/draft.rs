@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{
     decision::{Condition, MetricStatus},
     history::RoleHistory,
-    observation::{Observation, RoleObservation, Settings},
+    observation::{Observation, Reservation, RoleObservation, Settings},
     proposal::Proposal,
 };
 use crate::{
@@ -51,6 +51,8 @@ pub(crate) struct RoleDraft<'a> {
     pub active: Option<Condition>,
     /// The condition `ScalingLimited`.
     pub limited: Option<Condition>,
+    /// Where pods of new replicas were placed, by the count that they belong to.
+    pub placed: Vec<(Replicas, Reservation)>,
     /// What the next decision needs; starts as a copy of `past`. The pipeline adds the scale event.
     pub next: RoleHistory,
     /// When time alone may change the answer.
@@ -224,6 +226,7 @@ impl<'a> GroupDraft<'a> {
                 able: None,
                 active: None,
                 limited: None,
+                placed: Vec::new(),
                 next: past.clone(),
                 due: Due::nothing(now),
             })

@@ -24,6 +24,7 @@ pub(crate) fn finish(group: GroupDraft<'_>) -> Decision {
         let writes = desired != current && group.policy.mode == Mode::Enforce;
         if writes {
             decision.writes.push(Write { role: index, from: current, to: desired });
+            decision.reserved.extend(draft.placed.drain(..).map(|(_, reservation)| reservation));
         }
         remember(&mut draft, writes.then_some(desired));
         decision.roles.push(Some(RoleDecision {

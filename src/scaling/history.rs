@@ -107,4 +107,13 @@ pub struct Rollback {
     /// The count that was asked for and did not fit.
     #[cfg_attr(feature = "io", schemars(with = "i32"))]
     pub replicas: Replicas,
+    /// Whole gangs for which there seemed to be room even so; only more than that is news.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[cfg_attr(feature = "io", schemars(with = "i32"))]
+    pub room: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }

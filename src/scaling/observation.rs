@@ -258,7 +258,7 @@ pub struct CapacityObservation {
 }
 
 /// Room on a node that an earlier decision took.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reservation {
     /// The node.
     pub node: String,

@@ -1,14 +1,15 @@
 //! [`Sketch`]: a small group for the tests of stages, drawn in a few words.
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{from_value, json};
 
 use super::{
-    Observation, Phase, Readiness, ReadyStatus, ReplicaObservation, RoleHistory, RoleObservation,
-    draft::GroupDraft, draft::RoleDraft,
+    CapacityObservation, Observation, Phase, Readiness, ReadyStatus, ReplicaObservation, RoleHistory,
+    RoleObservation, Stage, draft::GroupDraft, draft::RoleDraft,
 };
 use crate::{
-    policy::{Policy, Ratio, RatioBound, RolePolicy},
-    units::{GangSize, Replicas},
+    policy::{Fold, Metric, MetricSource, Policy, Ratio, RatioBound, RolePolicy, Target},
+    units::{GangSize, MilliValue, Replicas},
 };
 
 /// A group of roles and what is seen of it.
@@ -56,10 +57,42 @@ impl Sketch {
         self
     }
 
+    /// Gives a role a metric.
+    pub fn metric(mut self, role: usize) -> Self {
+        self.policy.roles[role].metrics.push(Metric {
+            name: "queue_length".to_owned(),
+            source: MetricSource::Signal { fold: Fold::Sum },
+            target: Target::AverageValue(MilliValue::from_whole(10)),
+        });
+        self
+    }
+
     /// Bounds a role.
     pub fn bounds(mut self, role: usize, min: u32, max: u32) -> Self {
         self.policy.roles[role].bounds.min = Replicas::new(min);
         self.policy.roles[role].bounds.max = Replicas::new(max);
+        self
+    }
+
+    /// Gives the cluster nodes with so many free GPUs each, and every role pods of so many GPUs.
+    pub fn cluster(mut self, nodes: &[u32], templates: &[(u32, u32)]) -> Self {
+        let node = |(at, gpus): (usize, &u32)| {
+            let allocatable = json!({"nvidia.com/gpu": gpus.to_string(), "cpu": "64", "pods": "110"});
+            json!({"metadata": {"name": format!("n{at}")}, "status": {"allocatable": allocatable}})
+        };
+        let nodes =
+            nodes.iter().enumerate().map(node).map(|node| from_value(node).expect("a node")).collect();
+        self.seen.capacity =
+            Some(CapacityObservation { nodes: Some(nodes), ..CapacityObservation::default() }.into());
+        for (role, (count, gpus)) in templates.iter().enumerate() {
+            let requests = json!({"nvidia.com/gpu": gpus.to_string()});
+            let spec = json!({"containers": [{"name": "engine", "resources": {"requests": requests}}]});
+            self.role(role).templates = vec![(*count, from_value(spec).expect("a pod spec"))];
+            self.role(role).pods_per_replica = *count;
+            for replica in &mut self.role(role).replicas {
+                (replica.pods, replica.bound_pods) = (*count, *count);
+            }
+        }
         self
     }
 
@@ -109,6 +142,14 @@ pub(crate) fn unschedulable(role: &str, ordinal: u32, seconds: i64) -> ReplicaOb
         unschedulable_message: Some("0/3 nodes are available: 3 Insufficient nvidia.com/gpu".to_owned()),
         bound_pods: 0,
         ..loading(role, ordinal)
+    }
+}
+
+/// Lets the roles want so many replicas.
+pub(crate) fn propose(group: &mut GroupDraft<'_>, numbers: &[u32]) {
+    for (draft, number) in group.roles.iter_mut().flatten().zip(numbers) {
+        draft.proposal.move_to(Stage::Metrics, Replicas::new(*number), "MetricsProposal", String::new);
+        draft.recommended = Replicas::new(*number);
     }
 }
 

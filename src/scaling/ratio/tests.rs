@@ -3,14 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::scaling::{
     RoleObservation,
-    sketch::{Sketch, loading, numbers, ready, steps, unschedulable},
+    sketch::{Sketch, loading, numbers, propose, ready, steps, unschedulable},
 };
-
-fn propose(group: &mut GroupDraft<'_>, numbers: &[u32]) {
-    for (draft, number) in group.roles.iter_mut().flatten().zip(numbers) {
-        draft.proposal.move_to(Stage::Metrics, Replicas::new(*number), "MetricsProposal", String::new);
-    }
-}
 
 struct Case {
     name: &'static str,

@@ -1,0 +1,188 @@
+//! Gangs that stay unschedulable: which are taken back, and which only look like it.
+//!
+//! A gang is the replicas with ordinals from k × size to (k + 1) × size. It is taken back when one of its replicas has
+//! been unschedulable for at least the timeout, and neither it nor a higher gang has a ready replica. Removing
+//! replicas removes the highest ordinals, so the gangs above it go with it, whatever they wait for; what is bound but
+//! not ready in them holds GPUs and serves nobody. A gang with a ready replica, or below one, is never touched.
+//!
+//! Nothing is taken back from the minimum: a gang of it that is stuck stays, and does not take higher ones along.
+//!
+//! Without ordinals nobody can say which replicas form a gang: the unschedulable replicas, rounded up to gangs, are taken
+//! back, as long as every ready replica has a place in what remains.
+//!
+//! Only replicas that the count asks for are looked at; those beyond it, or being deleted, are on their way out. A ready
+//! replica that is being deleted still protects its gang: it may be replaced in place.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{draft::RoleDraft, observation::ReplicaObservation};
+use crate::units::Replicas;
+
+/// What is to be done about unschedulable gangs of one role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// The count to go back to, and why.
+    pub take_back: Option<(Replicas, String)>,
+    /// Why a gang that is stuck is not taken back.
+    pub partial: Option<String>,
+    /// When the next gang may have waited for long enough.
+    pub due: Option<Timestamp>,
+}
+
+/// How one gang stands.
+#[derive(Clone, Debug, Default)]
+struct Gang {
+    ready: u32,
+    /// The replica that has been unschedulable for longest.
+    waiting: Option<(Timestamp, String, Option<String>)>,
+}
+
+/// Judges the gangs of one role.
+pub(super) fn judge(draft: &RoleDraft<'_>, timeout: Duration) -> Verdict {
+    if has_ordinals(draft) { by_gang(draft, timeout) } else { by_count(draft, timeout) }
+}
+
+/// Returns the least count above which there are only whole gangs that wait for a node and have nothing ready.
+pub(super) fn pending_above(draft: &RoleDraft<'_>) -> Replicas {
+    let (current, gang) = (draft.current(), draft.policy.gang);
+    if !has_ordinals(draft) {
+        let waiting =
+            own(draft).filter(|replica| replica.unschedulable_since.is_some() && !is_ready(replica)).count();
+        let waiting = gang.floor_to_gang(Replicas::new(u32::try_from(waiting).unwrap_or(u32::MAX)));
+        return Replicas::new(gang.ceil_to_gang(current).get().saturating_sub(waiting.get())).min(current);
+    }
+    let gangs = gangs(draft);
+    let mut above = current;
+    for index in (0..current.get().div_ceil(gang.get())).rev() {
+        if gangs.get(&index).is_none_or(|gang| gang.ready > 0 || gang.waiting.is_none()) {
+            break;
+        }
+        above = Replicas::new(index.saturating_mul(gang.get()));
+    }
+    above
+}
+
+fn by_gang(draft: &RoleDraft<'_>, timeout: Duration) -> Verdict {
+    let (current, size) = (draft.current(), draft.policy.gang.get());
+    let gangs = gangs(draft);
+    let protected = gangs.iter().rev().find(|(_, gang)| gang.ready > 0).map(|(index, _)| *index);
+    let mut verdict = Verdict::default();
+    for (index, gang) in &gangs {
+        let Some((since, name, message)) = &gang.waiting else { continue };
+        let Ok(due) = since.checked_add(timeout) else { continue };
+        let waited = draft.now.duration_since(*since).as_secs();
+        let first = index.saturating_mul(size);
+        let members = members(first, size, current);
+        if draft.now < due {
+            if protected.is_none_or(|protected| *index > protected) {
+                verdict.due = Some(verdict.due.map_or(due, |earlier| earlier.min(due)));
+            }
+        } else if let Some(protected) = protected.filter(|protected| index <= protected) {
+            let why = if protected == *index { "of it are ready" } else { "above are ready" };
+            let ready: u32 = gangs.range(index..).map(|(_, gang)| gang.ready).sum();
+            verdict.partial.get_or_insert_with(|| {
+                format!("{name} has been unschedulable for {waited} s, but {ready} {why}: {members} stay")
+            });
+        } else {
+            let tail = message.as_deref().map(|message| format!(" ({})", clip(message))).unwrap_or_default();
+            let why = format!("{members} unschedulable for {waited} s{tail}");
+            if first < draft.bounds.min.get() {
+                verdict
+                    .partial
+                    .get_or_insert_with(|| format!("{why}, kept at the minimum {}", draft.bounds.min));
+                continue;
+            }
+            verdict.take_back = Some((Replicas::new(first), format!("{why}: {current} → {first}")));
+            break;
+        }
+    }
+    verdict
+}
+
+fn by_count(draft: &RoleDraft<'_>, timeout: Duration) -> Verdict {
+    let (current, gang) = (draft.current(), draft.policy.gang);
+    let mut verdict = Verdict::default();
+    let (mut stuck, mut ready, mut message) = (0_u32, 0_u32, None);
+    for replica in own(draft) {
+        ready += u32::from(is_ready(replica));
+        let Some(due) = waiting_since(replica).and_then(|since| since.checked_add(timeout).ok()) else {
+            continue;
+        };
+        if draft.now < due {
+            verdict.due = Some(verdict.due.map_or(due, |earlier| earlier.min(due)));
+        } else {
+            stuck += 1;
+            message = message.or(replica.unschedulable_message.as_deref());
+        }
+    }
+    if stuck == 0 {
+        return verdict;
+    }
+    let less = gang.ceil_to_gang(Replicas::new(stuck)).get();
+    let left = Replicas::new(gang.ceil_to_gang(current).get().saturating_sub(less));
+    let needed = gang.ceil_to_gang(Replicas::new(ready)).max(gang.ceil_to_gang(draft.bounds.min));
+    let to = left.max(needed);
+    let tail = message.map(|message| format!(" ({})", clip(message))).unwrap_or_default();
+    let waited = format!("{stuck} replicas unschedulable for longer than {} s{tail}", timeout.as_secs());
+    if to < current {
+        verdict.take_back = Some((to, format!("{waited}: {current} → {to}")));
+    } else {
+        let why = format!("{waited}, kept: {ready} are ready, at least {}", draft.bounds.min);
+        verdict.partial = Some(why);
+    }
+    verdict
+}
+
+/// The gangs that have replicas, by place.
+fn gangs(draft: &RoleDraft<'_>) -> BTreeMap<u32, Gang> {
+    let mut gangs: BTreeMap<u32, Gang> = BTreeMap::new();
+    for replica in own(draft) {
+        let gang = gangs.entry(replica.ordinal.unwrap_or(0) / draft.policy.gang.get()).or_default();
+        gang.ready += u32::from(is_ready(replica));
+        if let Some(since) = waiting_since(replica)
+            && gang.waiting.as_ref().is_none_or(|(earliest, ..)| since < *earliest)
+        {
+            gang.waiting = Some((since, replica.name.clone(), replica.unschedulable_message.clone()));
+        }
+    }
+    gangs
+}
+
+/// The replicas that the count asks for.
+fn own<'d>(draft: &'d RoleDraft<'_>) -> impl Iterator<Item = &'d ReplicaObservation> {
+    let current = draft.current().get();
+    draft.seen.replicas.iter().filter(move |replica| replica.ordinal.is_none_or(|ordinal| ordinal < current))
+}
+
+fn has_ordinals(draft: &RoleDraft<'_>) -> bool {
+    draft.seen.replicas.iter().all(|replica| replica.ordinal.is_some())
+}
+
+fn is_ready(replica: &ReplicaObservation) -> bool {
+    replica.is_running_ready()
+}
+
+fn waiting_since(replica: &ReplicaObservation) -> Option<Timestamp> {
+    replica.unschedulable_since.filter(|_| !replica.deleted)
+}
+
+fn members(first: u32, size: u32, current: Replicas) -> String {
+    let last = first.saturating_add(size).min(current.get()).saturating_sub(1);
+    if last <= first { format!("replica {first}") } else { format!("replicas {first} to {last}") }
+}
+
+/// The scheduler's words, kept short.
+fn clip(message: &str) -> String {
+    const MOST: usize = 120;
+    if message.chars().count() <= MOST {
+        return message.trim_end_matches('.').to_owned();
+    }
+    let mut short: String = message.chars().take(MOST).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests;
