@@ -17,3 +17,4 @@ pub mod report;
 pub mod retry;
 pub mod server;
 pub mod telemetry;
+pub mod trend;

@@ -19,6 +19,7 @@ use rbg_autoscaler_controller::{
     control_loop::{ControlLoop, Parts},
     events::Recorder,
     health::Health,
+    observe::token_signals,
     options::{LogFormat, Options},
     server::{Served, router},
     telemetry::Telemetry,
@@ -63,7 +64,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let client = Client::try_from(config(&options).await?).context("making a client of the API server")?;
     let collection = collector::Options::every(options.collection_interval, clock.clone());
     let source = PrometheusSource::new(&options.prometheus_url, collection.timeout)?;
-    let collector = Collector::new(Arc::new(source), catalog::built_in(catalog::RATE_WINDOW), collection);
+    let mut signals = catalog::built_in(catalog::RATE_WINDOW);
+    signals.extend(token_signals(&signals, options.scrape_interval));
+    let collector = Collector::new(Arc::new(source), signals, collection);
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("listening on {}", options.listen))?;

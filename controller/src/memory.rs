@@ -3,18 +3,18 @@
 //! The stored status is the memory that survives. It is not written while nothing happens, so what it says of the time
 //! since is filled in on recall, always to the side that lowers nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use rbg_autoscaler::{
     api::autoscaler::{RoleBasedGroupAutoscaler, RoleBasedGroupAutoscalerStatus, RoleStatus},
     policy::Policy,
-    scaling::{Observation, Recommendation, RoleHistory},
+    scaling::{Observation, Reading, Recommendation, RoleHistory},
     units::Replicas,
 };
 
-use crate::ask::Answers;
+use crate::{ask::Answers, trend::Trend};
 
 /// A stored history that ends this long ago does not cover the present any more.
 const COVERED: SignedDuration = SignedDuration::from_secs(90);
@@ -34,6 +34,8 @@ pub struct PolicyMemory {
     pub status: RoleBasedGroupAutoscalerStatus,
     /// When it was last written by us.
     pub written_at: Option<Timestamp>,
+    /// How the token work of roles moves, by role.
+    trends: HashMap<String, Trend>,
     /// What the metrics APIs answered and no decision has used yet.
     pub answers: Option<Answers>,
 }
@@ -48,6 +50,7 @@ impl PolicyMemory {
             histories: None,
             status: autoscaler.status.clone().unwrap_or_default(),
             written_at: None,
+            trends: HashMap::new(),
             answers: None,
         }
     }
@@ -82,6 +85,19 @@ impl PolicyMemory {
                 })
                 .collect()
         })
+    }
+
+    /// Gives readings of token work their trend.
+    pub fn follow_trends(&mut self, policy: &Policy, seen: &mut Observation) {
+        for (role, seen) in policy.roles.iter().zip(&mut seen.roles) {
+            let Some(seen) = seen else { continue };
+            let ready = seen.ready_replicas();
+            for reading in &mut seen.readings {
+                let Reading::Tokens(tokens) = reading else { continue };
+                let trend = self.trends.entry(role.name.clone()).or_default();
+                tokens.slope_nanos_per_second = trend.follow(tokens, role.throughput, ready);
+            }
+        }
     }
 
     /// Keeps what the next decision starts from.

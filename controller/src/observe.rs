@@ -4,6 +4,7 @@
 //! applied to the objects that it was made from.
 
 mod readings;
+mod tokens;
 
 use std::collections::HashSet;
 
@@ -20,6 +21,7 @@ use rbg_autoscaler::{
     units::Replicas,
 };
 
+pub use self::tokens::{signals_of_tokens, token_signals};
 use crate::{
     apply::Target,
     ask::{Answers, Place},
@@ -156,7 +158,7 @@ impl<'a> Scene<'a> {
         let metrics = policy.metrics.iter().enumerate();
         let readings = metrics
             .map(|(index, metric)| {
-                self.reading(metric, &Place::Metric(role.name.clone(), index), &role.name, &fold)
+                self.reading(metric, &Place::Metric(role.name.clone(), index), policy, &fold)
             })
             .collect();
         let wake_on = policy.scale_to_zero.iter().flat_map(|rule| &rule.wake_on).enumerate();

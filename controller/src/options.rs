@@ -50,6 +50,10 @@ pub struct Options {
     )]
     pub collection_interval: Duration,
 
+    /// How often the engines are scraped; the windows of token rates follow from it.
+    #[arg(long, env = "RBG_AUTOSCALER_SCRAPE_INTERVAL", value_name = "DURATION", default_value = "15s", value_parser = positive)]
+    pub scrape_interval: Duration,
+
     /// Only this namespace; all without it.
     #[arg(long, env = "RBG_AUTOSCALER_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,

@@ -31,7 +31,7 @@ use crate::{
     events::Recorder,
     inline::{self, Plan},
     memory::{PolicyMemory, QUIET},
-    observe::{Metrics, Sources, Unwritable, observe},
+    observe::{Metrics, Sources, Unwritable, observe, signals_of_tokens},
     report::{self, Group},
 };
 
@@ -190,7 +190,7 @@ impl Reconciler {
     /// Returns the signals that policies use.
     pub(crate) fn signals(&self) -> BTreeSet<String> {
         let policies = self.policies.values().filter_map(|memory| memory.policy.as_ref().ok());
-        policies.flat_map(|policy| signals_of(policy)).cloned().collect()
+        policies.flat_map(|policy| signals_of(policy)).map(str::to_owned).collect()
     }
 
     /// The policies of a group, the one that counts first: written by hand before adopted, then the older, then by name.
@@ -271,7 +271,8 @@ impl Reconciler {
                     }
                 };
                 let sources = Sources { world: &self.world, metrics: &self.metrics };
-                let observed = observe(sources, key, group, &policy, &answers, now);
+                let mut observed = observe(sources, key, group, &policy, &answers, now);
+                memory.follow_trends(&policy, &mut observed.observation);
                 let before = memory.histories(&policy, &observed.observation, now).to_vec();
                 let decision = decide(&policy, &observed.observation, &before, now);
                 known.missing_roles = missing(&policy, &observed.targets);
@@ -315,14 +316,15 @@ impl Reconciler {
 }
 
 /// The signals of the collector that a policy uses.
-fn signals_of(policy: &Policy) -> impl Iterator<Item = &String> {
+fn signals_of(policy: &Policy) -> impl Iterator<Item = &str> {
     policy.roles.iter().flat_map(|role| {
-        let metrics = role.metrics.iter().filter_map(|metric| match &metric.source {
-            MetricSource::Signal { .. } | MetricSource::RoleTotal { .. } => Some(&metric.name),
-            _ => None,
+        let metrics = role.metrics.iter().flat_map(|metric| match &metric.source {
+            MetricSource::Signal { .. } | MetricSource::RoleTotal { .. } => vec![metric.name.as_str()],
+            MetricSource::TokenUtilization { .. } => signals_of_tokens(role.throughput),
+            _ => Vec::new(),
         });
         let wake = role.scale_to_zero.iter().flat_map(|rule| &rule.wake_on);
-        metrics.chain(wake.filter(|signal| signal.role.is_some()).map(|signal| &signal.name))
+        metrics.chain(wake.filter(|signal| signal.role.is_some()).map(|signal| signal.name.as_str()))
     })
 }
 

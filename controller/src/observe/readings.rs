@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use rbg_autoscaler::{
     api::replica::ReplicaFold,
     metrics::{self, Sample as PodSample},
-    policy::{Metric, MetricSource, WakeSignal},
+    policy::{Metric, MetricSource, RolePolicy, WakeSignal},
     scaling::{Reading, Sample, Total},
 };
 
@@ -19,13 +19,13 @@ impl Scene<'_> {
         &self,
         metric: &Metric,
         place: &Place,
-        role: &str,
+        role: &RolePolicy,
         fold: &ReplicaFold<'_>,
     ) -> Reading {
         match &metric.source {
             MetricSource::Signal { fold: by } => match self.signal(&metric.name) {
                 Ok(signal) => {
-                    let samples = self.samples(signal, role);
+                    let samples = self.samples(signal, &role.name);
                     let listed = !samples.is_empty();
                     let samples = samples.into_iter().map(|(pod, sample)| (pod, with_window(sample, signal)));
                     Reading::Replicas(fold.join(samples, *by, listed))
@@ -33,9 +33,7 @@ impl Scene<'_> {
                 Err(failure) => Reading::Failed(failure),
             },
             MetricSource::RoleTotal { role: other } => self.total(&metric.name, other),
-            MetricSource::TokenUtilization { .. } => Reading::Failed(
-                "token_utilization is not supported by this version of the controller".to_owned(),
-            ),
+            MetricSource::TokenUtilization { .. } => self.tokens(role),
             MetricSource::Resource { .. }
             | MetricSource::Pods { .. }
             | MetricSource::Object(_)
@@ -56,7 +54,7 @@ impl Scene<'_> {
     }
 
     /// The total of another role. Its ready pods ought to answer; those that do not make it a lower bound.
-    fn total(&self, name: &str, role: &str) -> Reading {
+    pub(super) fn total(&self, name: &str, role: &str) -> Reading {
         let signal = match self.signal(name) {
             Ok(signal) => signal,
             Err(failure) => return Reading::Failed(failure),
@@ -85,7 +83,7 @@ impl Scene<'_> {
         })
     }
 
-    fn signal(&self, name: &str) -> Result<&metrics::Reading, String> {
+    pub(super) fn signal(&self, name: &str) -> Result<&metrics::Reading, String> {
         if !self.metrics.known.contains(name) {
             return Err(format!("there is no signal {name}; `kubectl rbga signals` lists those there are"));
         }

@@ -192,6 +192,53 @@ fn a_total_names_the_ready_pods_that_did_not_answer() {
 }
 
 #[test]
+fn token_work_is_added_up_over_both_windows() {
+    let mut world = World::default();
+    pod(&mut world, "decode", 0, None, true);
+    pod(&mut world, "decode", 1, None, true);
+    let group = group(json!([{"name": "decode", "replicas": 2}]));
+    let policy =
+        policy(json!([{"name": "decode", "maxReplicas": 8, "throughput": {"promptTokensPerSecond": "6500"},
+        "metrics": [{"name": "token_utilization", "target": "0.8"}]}]));
+    let of = |values: &[(&str, i64)]| {
+        let samples = values.iter().map(|(pod, value)| {
+            ("a", *pod, metrics::Sample { value: MilliValue::from_whole(*value), time: at(99) })
+        });
+        metrics::Reading {
+            window: std::time::Duration::ZERO,
+            asked_at: at(100),
+            samples: std::sync::Arc::new(samples.collect()),
+            error: None,
+        }
+    };
+    let readings = [
+        ("token_utilization/prompt/short", of(&[("demo-decode-0", 100)])),
+        ("token_utilization/prompt/long", of(&[("demo-decode-0", 80), ("demo-decode-1", 40)])),
+        ("pending_tokens", of(&[("demo-decode-0", 7), ("demo-decode-1", 8)])),
+    ];
+    let known = readings.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let snapshot = readings.into_iter().map(|(name, reading)| (name.to_owned(), reading)).collect();
+    let metrics = Metrics { snapshot: std::sync::Arc::new(snapshot), known: std::sync::Arc::new(known) };
+    let observed = seen(&world, &metrics, &group, &policy);
+    let Reading::Tokens(tokens) = reading(&observed) else { panic!("{:?}", reading(&observed)) };
+    let whole = |value: i64| Some(MilliValue::from_whole(value));
+    assert_eq!(
+        (tokens.prompt.short, tokens.prompt.long, tokens.pending_tokens),
+        (whole(100), whole(120), whole(15))
+    );
+    assert_eq!(
+        (tokens.expected, tokens.reported),
+        (Some(2), Some(1)),
+        "a pod without the short window is silent"
+    );
+    assert_eq!(
+        (tokens.silent.as_slice(), tokens.time),
+        (["demo-decode-1".to_owned()].as_slice(), Some(at(99)))
+    );
+    assert_eq!(tokens.generation.short, None, "no throughput, no term");
+}
+
+#[test]
 fn a_metric_that_cannot_be_read_says_why() {
     struct Case {
         name: &'static str,
