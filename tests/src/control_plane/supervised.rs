@@ -135,26 +135,25 @@ impl Drop for Supervised {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::eventually;
 
     fn start(script: &str, folder: &Path) -> Supervised {
         let command_line = CommandLine::new("sh").args(["-c", script]).env("GREETING", "hello");
         Supervised::start("script", &command_line, &folder.join("script.log")).unwrap()
     }
 
-    async fn ended(program: &mut Supervised) -> ExitStatus {
-        loop {
-            if let Some(status) = program.exited() {
-                return status;
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
+    async fn prints(program: &Supervised, text: &str) {
+        let seen = async || Ok(program.log().contains(text).then_some(()));
+        eventually(text, Duration::from_secs(10), seen).await.unwrap();
     }
 
     #[tokio::test]
     async fn exit_status_and_output_are_seen() {
         let folder = tempfile::tempdir().unwrap();
         let mut program = start("echo $GREETING; echo bad >&2; exit 7", folder.path());
-        assert_eq!(ended(&mut program).await.code(), Some(7));
+        let status =
+            eventually("its end", Duration::from_secs(10), async || Ok(program.exited())).await.unwrap();
+        assert_eq!(status.code(), Some(7));
         assert_eq!(program.log(), "hello\nbad\n");
     }
 
@@ -163,17 +162,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut polite =
             start("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.02; done", folder.path());
-        while !polite.log().contains("up") {
-            sleep(Duration::from_millis(5)).await;
-        }
+        prints(&polite, "up").await;
         assert!(polite.stop(Duration::from_secs(10)).await);
         assert!(polite.log().contains("bye"));
 
         let folder = tempfile::tempdir().unwrap();
         let mut deaf = start("trap '' TERM; echo up; while :; do sleep 0.02; done", folder.path());
-        while !deaf.log().contains("up") {
-            sleep(Duration::from_millis(5)).await;
-        }
+        prints(&deaf, "up").await;
         assert!(!deaf.stop(Duration::from_millis(100)).await);
         assert!(deaf.exited().is_some());
     }
