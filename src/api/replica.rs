@@ -6,6 +6,7 @@
 
 mod pod;
 mod request;
+mod templates;
 
 use std::collections::HashMap;
 

@@ -6,6 +6,7 @@ mod convert;
 mod fields;
 mod parse;
 mod reading;
+mod room;
 #[cfg(test)]
 mod vectors;
 

@@ -1,12 +1,10 @@
 //! From [`ScalingSnapshot`] to what [`decide`] takes, and from its [`Decision`] to [`DecisionDocument`].
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
 use super::{
     DecisionDocument, RoleDecisionDocument, RoleSnapshot, ScalingSnapshot, SnapshotError, SnapshotSettings,
-    WriteDocument, reading,
+    WriteDocument, reading, room,
 };
 use crate::{
     api::{
@@ -14,10 +12,7 @@ use crate::{
         replica::ReplicaFold,
     },
     policy::{Policy, RolePolicy},
-    scaling::{
-        CapacityObservation, Decision, Observation, Reading, Reservation, RoleHistory, RoleObservation,
-        Settings, decide,
-    },
+    scaling::{Decision, Observation, Reading, RoleHistory, RoleObservation, Settings, decide},
     units::Replicas,
 };
 
@@ -67,6 +62,7 @@ impl ScalingSnapshot {
         let mut roles = self.roles;
         let mut observation = Observation { settings, ..Observation::default() };
         let mut history = Vec::with_capacity(policy.roles.len());
+        let mut own = Vec::new();
         for role in &policy.roles {
             let Some(seen) = roles.remove(&role.name) else {
                 let given: Vec<&str> = roles.keys().map(String::as_str).collect();
@@ -82,6 +78,9 @@ impl ScalingSnapshot {
             };
             let path = format!("roles.{}", role.name);
             history.push(seen.history.clone().unwrap_or_default());
+            if self.capacity.is_some() {
+                own.extend(seen.pods.iter().cloned());
+            }
             observation.roles.push(Some(convert_role(&mut problems, &path, role, seen, &settings, now)));
         }
         warnings.extend(
@@ -91,20 +90,7 @@ impl ScalingSnapshot {
                     .to_owned(),
             }),
         );
-        observation.capacity = self.capacity.map(|capacity| {
-            Arc::new(CapacityObservation {
-                nodes: capacity.nodes,
-                pods: capacity.pods,
-                reserved: capacity
-                    .reserved
-                    .into_iter()
-                    .map(|reserved| Reservation {
-                        node: reserved.node,
-                        requests: reserved.requests.into_iter().collect(),
-                    })
-                    .collect(),
-            })
-        });
+        observation.capacity = self.capacity.map(|capacity| room::convert(capacity, own));
         if problems.is_empty() {
             Ok(DecisionInput { policy, observation, history, now, warnings })
         } else {
@@ -207,7 +193,7 @@ fn convert_role(
         rolling_out: seen.rolling_out.unwrap_or(false),
         readings,
         wake,
-        templates,
+        templates: if templates.is_empty() { folded.templates(pods_per_replica) } else { templates },
         replicas: folded.replicas,
     }
 }
