@@ -76,9 +76,10 @@ pub struct ControlLoop {
 impl ControlLoop {
     /// Returns a loop that does nothing until it runs.
     pub fn new(parts: Parts) -> Self {
+        let reconciler = Reconciler::new(parts.telemetry.figures());
         Self {
             parts,
-            reconciler: Reconciler::default(),
+            reconciler,
             due: VecDeque::new(),
             queued: BTreeSet::new(),
             again: BTreeSet::new(),
@@ -219,6 +220,9 @@ impl ControlLoop {
             Ok(returned) => {
                 for class in &returned.errors {
                     self.parts.telemetry.error(class);
+                }
+                for (role, scaled) in &returned.scaled {
+                    self.parts.telemetry.scaled(&returned.group, role, *scaled);
                 }
                 self.reconciler.settle(&returned, (self.parts.clock)());
                 if self.again.remove(&returned.group) || returned.answered.is_some() {

@@ -33,6 +33,7 @@ use crate::{
     memory::{PolicyMemory, QUIET},
     observe::{Metrics, Sources, Unwritable, observe, signals_of_tokens},
     report::{self, Group},
+    telemetry::Figures,
 };
 
 /// Decides on groups and remembers what it decided.
@@ -42,6 +43,8 @@ pub struct Reconciler {
     pub world: World,
     /// What the engines last said.
     pub metrics: Metrics,
+    /// What was last decided, for the controller's own metrics.
+    figures: Arc<Figures>,
     groups: HashMap<ObjectKey, GroupMemory>,
     policies: HashMap<ObjectKey, PolicyMemory>,
 }
@@ -92,6 +95,11 @@ enum Judged {
 }
 
 impl Reconciler {
+    /// Returns a reconciler that knows nothing yet and tells `figures` what it decides.
+    pub fn new(figures: Arc<Figures>) -> Self {
+        Self { figures, ..Self::default() }
+    }
+
     /// Observes a group and decides; returns what there is to do.
     pub(crate) fn turn(&mut self, key: &ObjectKey, now: Timestamp) -> Turn {
         let memory = self.groups.entry(key.clone()).or_default();
@@ -179,6 +187,7 @@ impl Reconciler {
         self.groups.retain(|key, memory| {
             memory.busy || world.groups.get(key).is_some() || world.policies_of(key).next().is_some()
         });
+        self.figures.retain(|key| world.policies_of(key).next().is_some());
     }
 
     /// Forgets everything that was decided, so that it is read from the stored status again.
@@ -297,10 +306,10 @@ impl Reconciler {
             conditions: known,
             decided,
         };
-        if report.decided.as_ref().is_some_and(|decided| !decided.writes.is_empty()) {
-            return Judged::Report(Box::new(report));
-        }
         let status = report.status(&[], now);
+        if let Some(decided) = &report.decided {
+            self.figures.note(key, &decided.policy, &status.roles);
+        }
         let is_quiet_time =
             memory.written_at.is_some_and(|at| now < at.checked_add(QUIET).unwrap_or(Timestamp::MAX));
         let tell = report::changed(&report.before, &status)

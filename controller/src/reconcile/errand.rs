@@ -20,6 +20,7 @@ use crate::{
     inline::{self, Plan},
     observe::Observed,
     report::{self, Group, Told},
+    telemetry::Scaled,
 };
 
 /// What there is to do for one group.
@@ -42,6 +43,8 @@ pub(crate) struct Returned {
     pub(super) policies: Vec<ReturnedPolicy>,
     /// What the metrics APIs answered to a policy, which can be decided on now.
     pub(crate) answered: Option<(ObjectKey, Answers)>,
+    /// The roles whose counts were written, for metrics.
+    pub(crate) scaled: Vec<(String, Scaled)>,
     /// The classes of errors, for metrics.
     pub(crate) errors: Vec<&'static str>,
 }
@@ -107,6 +110,14 @@ pub(super) struct Decided {
 }
 
 impl Decided {
+    /// Whether gangs of a role are taken back for want of room.
+    fn rolls_back(&self, role: &str) -> bool {
+        let roles = self.policy.roles.iter().zip(&self.decision.roles);
+        let steps =
+            roles.filter(|(policy, _)| policy.name == role).filter_map(|(_, decided)| decided.as_ref());
+        steps.flat_map(|decided| &decided.steps).any(|step| step.reason == "RolledBack")
+    }
+
     /// The histories after the writes: what a failed write would have stored did not happen.
     pub(super) fn histories(&self, written: &[Written]) -> Vec<RoleHistory> {
         let mut histories = Vec::with_capacity(self.policy.roles.len());
@@ -237,7 +248,11 @@ async fn act_and_report(
     for Written { write, outcome } in &written {
         let (role, from, to) = (write.role.as_str(), write.from.get(), write.to.get());
         match outcome {
-            Ok(Version::Generation(_) | Version::After(_)) => info!(%group, role, from, to, "rescaled role"),
+            Ok(Version::Generation(_) | Version::After(_)) => {
+                info!(%group, role, from, to, "rescaled role");
+                let rolled_back = report.decided.as_ref().is_some_and(|decided| decided.rolls_back(role));
+                returned.scaled.push((role.to_owned(), Scaled { up: to > from, rolled_back }));
+            }
             Err(error) => {
                 returned.errors.push(error.class());
                 debug!(%group, role, from, to, error = report::chain(error), "did not rescale role");

@@ -172,6 +172,11 @@ async fn scales_up_once_and_then_keeps_quiet() {
         reason: AllAnswered
         status: "True"
         type: MetricsHealthy
+      - lastTransitionTime: "2027-01-15T08:00:00Z"
+        message: nothing is kept back for want of room
+        reason: NotLimited
+        status: "False"
+        type: CapacityLimited
     observedGeneration: 1
     roles:
       - conditions:
