@@ -3,6 +3,8 @@
 //! `kubectl rbga snapshot` writes one for a live group, a bug report attaches it, `kubectl rbga decide` replays it.
 
 mod convert;
+#[cfg(test)]
+mod examples;
 mod fields;
 mod parse;
 mod reading;
