@@ -4,6 +4,7 @@ pub mod accept;
 pub mod app;
 pub mod authentication;
 pub mod authorization;
+pub mod check;
 pub mod cluster;
 pub mod custom;
 pub mod discovery;

@@ -13,7 +13,7 @@ use rbg_autoscaler::metrics::{
 use rbg_metrics_adapter::{
     app::{App, router},
     authorization::{Authorizer, Memory, review::AccessReview},
-    cluster,
+    check, cluster,
     options::Options,
     pods::PodCache,
     server, tls,
@@ -26,6 +26,12 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == "check") {
+        return check::run(
+            &check::Args::parse_from(std::env::args_os().skip(1)),
+            &mut std::io::stdout().lock(),
+        );
+    }
     let options = Options::parse();
     log(&options);
     let _ = rustls::crypto::ring::default_provider().install_default();

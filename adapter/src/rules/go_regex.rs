@@ -82,6 +82,25 @@ impl GoRegex {
         self.regex.capture_names().flatten().any(|known| known == name)
     }
 
+    /// Returns the names in a template that no group has, each once.
+    pub fn unknown_groups(&self, template: &str) -> Vec<String> {
+        let mut unknown: Vec<String> = Vec::new();
+        let mut rest = template;
+        while let Some((_, after)) = rest.split_once('$') {
+            rest = after.strip_prefix('$').unwrap_or(after);
+            if rest.len() < after.len() {
+                continue;
+            }
+            let Some((name, behind)) = group_name(after) else { continue };
+            let known = group_number(name).map_or_else(|| self.has_group(name), |n| n <= self.groups());
+            if !known && !unknown.iter().any(|other| other == name) {
+                unknown.push(name.to_owned());
+            }
+            rest = behind;
+        }
+        unknown
+    }
+
     /// Returns `template` with `$1`, `${1}`, `$name` and `${name}` replaced by the groups of the first match; `None`
     /// without a match.
     ///
@@ -250,6 +269,8 @@ mod tests {
             assert_eq!(regex.expand(template, text).as_deref(), Some(want), "{source} {template}");
         }
         assert_eq!(GoRegex::new("x").expect("compiles").expand("$0", "a"), None);
+        let regex = GoRegex::new("(?P<n>a)").expect("compiles");
+        assert_eq!(regex.unknown_groups("$$0 $0${1}$n$2_x$m${2_x} $"), ["2_x", "m"]);
     }
 
     proptest! {

@@ -100,14 +100,13 @@ impl MetricsQuery {
 
     /// Builds the PromQL of a request: the selector's matchers sorted by key, then the namespace, then the objects.
     pub fn build(&self, filling: &Filling<'_>) -> Result<String, QueryError> {
-        let mut matchers = Vec::new();
+        let mut matchers = Self::selector_matchers(filling)?;
         let mut values = BTreeMap::new();
         for requirement in filling.selector.map(Selector::requirements).unwrap_or_default() {
-            matchers.push(matcher(requirement, filling.escaping)?);
             values.insert(requirement.key.clone(), requirement.values.join("|"));
         }
         if let Some((label, namespace)) = filling.namespace {
-            matchers.push(format!("{label}={}", go_quote(namespace)));
+            matchers.push(Self::namespace_matcher(label, namespace));
             values.insert(label.to_owned(), namespace.to_owned());
         }
         if let Some((label, names)) = filling.objects {
@@ -115,6 +114,17 @@ impl MetricsQuery {
             values.insert(label.to_owned(), names.join("|"));
         }
         self.render(filling.series, &matchers.join(","), &values, filling.group_by)
+    }
+
+    /// Returns the matchers of the request's selector, sorted by key.
+    pub fn selector_matchers(filling: &Filling<'_>) -> Result<Vec<String>, QueryError> {
+        let requirements = filling.selector.map(Selector::requirements).unwrap_or_default();
+        requirements.iter().map(|requirement| matcher(requirement, filling.escaping)).collect()
+    }
+
+    /// Returns the matcher of the request's namespace.
+    pub fn namespace_matcher(label: &str, namespace: &str) -> String {
+        format!("{label}={}", go_quote(namespace))
     }
 
     /// Fills the template.
