@@ -18,14 +18,11 @@ use crate::{
     },
 };
 
-/// Nothing is escaped: the report shows what prometheus-adapter would send.
-const AS_UPSTREAM: Escaping = Escaping { names: false, selector_values: false };
-
 /// Plans one request.
 pub(super) fn answer(book: &Rulebook, input: &Input, path: &str) -> RequestReport {
     let outcome = MetricRequest::parse(path).and_then(|request| match request {
         MetricRequest::Custom(request) => custom(book, input, &request),
-        MetricRequest::External(request) => book.external(&request, AS_UPSTREAM).map(planned),
+        MetricRequest::External(request) => book.external(&request, Escaping::UPSTREAM).map(planned),
         MetricRequest::Resource(request) => usage(book, input, &request),
     });
     let outcome = outcome.unwrap_or_else(|error| Outcome::Failed { error: error.into() });
@@ -49,7 +46,7 @@ fn custom(book: &Rulebook, input: &Input, request: &CustomRequest) -> Result<Out
             }
         },
     };
-    book.custom(request, &names, AS_UPSTREAM).map(planned)
+    book.custom(request, &names, Escaping::UPSTREAM).map(planned)
 }
 
 /// A list of pods is asked for namespace by namespace.
@@ -82,7 +79,7 @@ fn usage(book: &Rulebook, input: &Input, request: &ResourceRequest) -> Result<Ou
     let mut queries = Vec::new();
     for (namespace, names) in groups {
         let of = if kind == "pods" { UsageOf::Pods(namespace.unwrap_or_default()) } else { UsageOf::Nodes };
-        queries.extend(book.usage(of, &names, AS_UPSTREAM)?.map(|usage| usage.query));
+        queries.extend(book.usage(of, &names, Escaping::UPSTREAM)?.map(|usage| usage.query));
     }
     Ok(Outcome::Planned { rule: RuleId::Usage, queries, batch: None })
 }

@@ -27,7 +27,7 @@ pub(super) struct Input {
     data: Vec<BTreeMap<String, String>>,
     /// The kinds of the cluster; the usual built-in ones when absent.
     #[serde(default)]
-    resources: Option<Vec<Resource>>,
+    resources: Option<Vec<KindEntry>>,
     /// The objects of the cluster, in the order in which a list has them.
     #[serde(default)]
     objects: Vec<Object>,
@@ -35,7 +35,7 @@ pub(super) struct Input {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Resource {
+struct KindEntry {
     #[serde(default)]
     group: String,
     #[serde(default)]
@@ -83,8 +83,8 @@ impl Input {
     /// Returns the kinds of the cluster.
     pub(super) fn resource_map(&self) -> ResourceMap {
         let Some(resources) = &self.resources else { return ResourceMap::built_in() };
-        let kind = |resource: &Resource| {
-            let Resource { group, version, kind, resource, singular_name, namespaced } = resource;
+        let kind = |entry: &KindEntry| {
+            let KindEntry { group, version, kind, resource, singular_name, namespaced } = entry;
             let mut kind = ObjectKind::new(group, version, kind, resource, *namespaced);
             if !singular_name.is_empty() {
                 kind.singular.clone_from(singular_name);

@@ -1,6 +1,6 @@
 //! [`RuleSet`]: a configuration file, every rule of it decoded and checked on its own.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::rules::{
     decode::{Fields, Problems},
@@ -143,6 +143,13 @@ impl RuleSet {
     }
 }
 
+impl BoundRules {
+    /// Returns every distinct `seriesQuery`, each of which is asked for once per relist.
+    pub fn series_queries(&self) -> BTreeSet<&str> {
+        self.custom.iter().chain(&self.external).map(|rule| rule.rule.series.text()).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +179,8 @@ mod tests {
             ]
         );
         assert_eq!(set.asks, Asks { custom: true, external: true, usage: true });
+        let bound = set.bind(&Arc::new(ResourceMap::built_in()));
+        assert_eq!(bound.series_queries().into_iter().collect::<Vec<_>>(), ["x"]);
     }
 
     #[test]

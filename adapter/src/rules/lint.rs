@@ -208,8 +208,8 @@ fn unapplied(rule: &BoundRule, expr: &Expr) -> Option<String> {
     for matcher in rule.rule.series.matchers() {
         let label = matcher.label.as_str();
         let only_asks_for_presence = matcher.op == MatchOp::NotEqual && matcher.value.is_empty();
-        let is_implied = only_asks_for_presence
-            && (rule.labels.kind_of(label).is_some() || grouped.iter().any(|grouped| *grouped == label));
+        let is_implied =
+            only_asks_for_presence && (rule.labels.kind_of(label).is_some() || grouped.contains(&label));
         if label == NAME_LABEL || is_implied {
             continue;
         }
@@ -260,14 +260,14 @@ mod tests {
             r#"{seriesQuery: 'x{namespace!="",pod!=""}', resources: {template: <<.Resource>>}, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)'}"#,
             r#"{seriesQuery: '{__name__=~"^x.*",container!="POD",pod!=""}', resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}, metricsQuery: 'sum(rate(<<.Series>>{<<.LabelMatchers>>,container!="POD"}[5m])) by (<<.GroupBy>>)'}"#,
             r#"{seriesQuery: 'x{container!="",q!=""}', resources: {template: <<.Resource>>}, metricsQuery: 'max by (<<.GroupBy>>) (sum by (<<.GroupBy>>, q) (<<.Series>>{<<.LabelMatchers>>,container="engine"}))'}"#,
-            r#"{seriesQuery: x, resources: {overrides: {namespace: {resource: namespace}}}, metricsQuery: 'sum by (namespace) (x)'}"#,
+            "{seriesQuery: x, resources: {overrides: {namespace: {resource: namespace}}}, metricsQuery: 'sum by (namespace) (x)'}",
             "{name: n, query: 'sum by (namespace, pod) (y)'}",
         ] {
-            assert_eq!(warnings(&format!("rules: [{}]", rule)), [""; 0], "{rule}");
+            assert_eq!(warnings(&format!("rules: [{rule}]")), [""; 0], "{rule}");
         }
         for rule in [
             r#"{seriesQuery: 'x{q!=""}', resources: {namespaced: false}, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>}) by (q)'}"#,
-            r#"{seriesQuery: x, resources: {template: <<.Resource>>}, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>})'}"#,
+            "{seriesQuery: x, resources: {template: <<.Resource>>}, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>})'}",
         ] {
             assert_eq!(warnings(&format!("externalRules: [{rule}]")), [""; 0], "{rule}");
         }

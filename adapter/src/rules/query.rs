@@ -58,6 +58,13 @@ pub struct Escaping {
     pub selector_values: bool,
 }
 
+impl Escaping {
+    /// What prometheus-adapter does: nothing is escaped.
+    pub const UPSTREAM: Self = Self { names: false, selector_values: false };
+    /// What we send: names are escaped, values of selectors stay expressions.
+    pub const NAMES: Self = Self { names: true, selector_values: false };
+}
+
 /// Why a query cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {

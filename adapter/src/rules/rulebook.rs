@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    request::{CustomRequest, ExternalRequest, GroupResource, RequestError},
+    request::{CustomRequest, EXTERNAL_GROUP, ExternalRequest, GroupResource, RequestError},
     rules::{
         association::LabelError,
         batch::{Batch, batch},
@@ -125,8 +125,11 @@ impl Rulebook {
             return Err(RequestError::no_such_path());
         }
         let metric = &request.metric;
-        let missing =
-            || RequestError::not_found(format!("the server could not find the external metric {metric}"));
+        let missing = || {
+            RequestError::not_found(format!(
+                "the server could not find the metric {metric} for {EXTERNAL_GROUP}"
+            ))
+        };
         let origin = self.registry.external(metric).ok_or_else(missing)?;
         let rule = self.rules.external.get(origin.place).ok_or_else(missing)?;
         let series = origin.series.as_deref().unwrap_or_default();
@@ -309,7 +312,11 @@ externalRules:
             assert!(got == code && message.contains(part), "{path}: {got} {message}");
         }
         for (path, code, part) in [
-            ("/namespaces/a/nope", 404, "the external metric nope"),
+            (
+                "/namespaces/a/nope",
+                404,
+                "the server could not find the metric nope for external.metrics.k8s.io",
+            ),
             (
                 "/namespaces/a/broken",
                 500,

@@ -140,7 +140,7 @@ impl<'a> Parser<'a> {
             return Err("expected a series name or {".to_owned());
         }
         if !self.rest.is_empty() {
-            return Err(format!("unexpected text behind the selector: {:?}", head(self.rest)));
+            return Err(format!("unexpected text behind the selector: {}", head(self.rest)));
         }
         if groups.is_empty() {
             groups.push(Vec::new());
@@ -178,7 +178,7 @@ impl<'a> Parser<'a> {
                 self.space();
                 groups.push(Vec::new());
             } else if !self.rest.starts_with('}') {
-                return Err(format!("expected ',' or '}}', found {:?}", head(self.rest)));
+                return Err(format!("expected ',' or '}}', found {}", head(self.rest)));
             }
         }
     }
@@ -187,7 +187,7 @@ impl<'a> Parser<'a> {
         let quoted = self.rest.starts_with(['"', '\'', '`']);
         let label = if quoted { self.string()? } else { self.word(|_| false).to_owned() };
         if label.is_empty() {
-            return Err(format!("expected a label name, found {:?}", head(self.rest)));
+            return Err(format!("expected a label name, found {}", head(self.rest)));
         }
         let op = [
             ("=~", MatchOp::Match),
@@ -249,7 +249,10 @@ impl<'a> Parser<'a> {
 }
 
 fn head(text: &str) -> String {
-    text.chars().take(16).collect()
+    if text.is_empty() {
+        return "the end".to_owned();
+    }
+    format!("{:?}", text.chars().take(16).collect::<String>())
 }
 
 #[cfg(test)]
