@@ -3,6 +3,8 @@
 //! Goals: one role with three metrics and 100 replicas in 50 µs; 30,000 roles of 4 replicas and 2 metrics in 0.5 s on
 //! one core. The bench fails when a goal is missed by the mean of its own short run.
 
+#![expect(clippy::expect_used, reason = "a benchmark's own input is right, or it ends")]
+
 use std::{
     hint::black_box,
     time::{Duration, Instant},
@@ -30,7 +32,7 @@ fn group(roles: usize, replicas: usize, metrics: usize, seed: usize) -> Decision
             (0..metrics).map(|at| json!({"name": format!("signal_{at}"), "target": "10"})).collect();
         json!({"name": name, "minReplicas": 1, "maxReplicas": 1000, "metrics": metrics, "behavior": {}})
     };
-    let seen = |name: &String| {
+    let observed = |name: &String| {
         let pod = |at: usize| {
             json!({
                 "metadata": {"name": format!("{name}-{at}")},
@@ -60,7 +62,7 @@ fn group(roles: usize, replicas: usize, metrics: usize, seed: usize) -> Decision
     let document = json!({
         "now": NOW,
         "autoscaler": {"spec": {"groupRef": {"name": "demo"}, "roles": names.iter().map(policy).collect::<Vec<_>>()}},
-        "roles": names.iter().map(|name| (name.clone(), seen(name))).collect::<serde_json::Map<_, _>>(),
+        "roles": names.iter().map(|name| (name.clone(), observed(name))).collect::<serde_json::Map<_, _>>(),
     });
     let now: Timestamp = NOW.parse().expect("a time");
     ScalingSnapshot::parse(&document.to_string())

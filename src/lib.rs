@@ -6,6 +6,8 @@
 #![expect(dead_code, reason = "the stages of a decision land one after another")]
 
 pub mod api;
+#[cfg(test)]
+mod laws;
 pub mod metrics;
 pub mod policy;
 pub mod scaling;

@@ -111,9 +111,16 @@ pub(crate) struct Failure {
 /// How `limit` cut the number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum RateLimit {
-    /// It did not: the number is the stabilized one, inside the bounds.
+    /// No rate policy has a say: the number is the stabilized one, inside the bounds.
     #[default]
     None,
+    /// The number rises, and no further than a rate policy lets it.
+    Within {
+        /// The largest number that the policy lets pass.
+        limit: Replicas,
+        /// What the policy that was chosen allows.
+        allowance: Allowance,
+    },
     /// A rate policy (or the HPA's built-in limit without behavior) held it back.
     Held {
         /// The stabilized number, cut to the bounds only.

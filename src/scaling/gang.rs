@@ -2,13 +2,15 @@
 //!
 //! - A count off the grid counts as the next multiple: five replicas in gangs of four are two gangs, and the second
 //!   is completed whatever else is decided.
-//! - A number that no rate policy cut is rounded up to the grid, in both directions.
-//! - A number that a rate policy cut is rounded towards the current count: raising floors, lowering ceils, so that the
+//! - A number that no rate policy cuts, not even as whole gangs, is rounded up to the grid, in both directions.
+//! - A number that a rate policy cuts is rounded towards the current count: raising floors, lowering ceils, so that the
 //!   policy is never exceeded. Where gangs are larger than what a policy allows per period that alone would
 //!   mean never. So when nothing moves in the direction that was asked for, although the number without the limit is
 //!   a whole gang away or more, one gang moves once no event of that direction lies within n periods, where n periods
 //!   of the chosen policy add up to a gang. A policy that allows nothing (`Disabled`, or a percentage of zero) moves
 //!   nothing; the HPA's built-in limit, used without `behavior`, knows no period and always lets one gang move.
+//!   Whole gangs are what the policy looks at: were three to seven rounded up to nine although seven is the limit, while
+//!   eight were cut to seven and so to six, more load would give fewer replicas.
 //! - Completing a gang (five to eight) is a move upwards; one more gang has to wait its turn.
 //! - A gang of one changes nothing at all: these are the HPA's numbers.
 
@@ -30,14 +32,21 @@ pub(crate) fn apply(draft: &mut RoleDraft<'_>) {
         return;
     }
     let (current, number) = (draft.current(), draft.proposal.replicas);
-    let RateLimit::Held { unlimited, allowance } = draft.rate else {
-        let whole = gang.ceil_to_gang(number);
-        draft
-            .proposal
-            .move_to(Stage::Gang, whole, WHOLE_GANGS, || format!("gang of {gang}: {number} → {whole}"));
-        return;
-    };
     let counted = gang.ceil_to_gang(current);
+    let rounded = gang.ceil_to_gang(number);
+    let (number, unlimited, allowance) = match draft.rate {
+        RateLimit::Held { unlimited, allowance } => (number, unlimited, allowance),
+        RateLimit::Within { limit, allowance } if rounded > limit.max(counted) => {
+            super::limit::due(draft, true);
+            (limit, rounded, allowance)
+        }
+        _ => {
+            draft.proposal.move_to(Stage::Gang, rounded, WHOLE_GANGS, || {
+                format!("gang of {gang}: {number} → {rounded}")
+            });
+            return;
+        }
+    };
     let up = unlimited > current;
     let whole =
         if up { gang.floor_to_gang(number).max(counted) } else { gang.ceil_to_gang(number).min(counted) };

@@ -37,15 +37,21 @@ pub(crate) fn apply(draft: &mut RoleDraft<'_>) {
     };
     draft.rate = cut.rate;
     draft.limited = Some(condition(&cut, want));
-    if let (RateLimit::Held { .. }, Some(behavior)) = (cut.rate, &draft.policy.behavior) {
-        let rules = if want > current { &behavior.up } else { &behavior.down };
-        for event in &draft.past.scale_events {
-            for policy in &rules.policies {
-                draft.due.after(event.time, policy.period);
-            }
-        }
+    if let RateLimit::Held { .. } = cut.rate {
+        due(draft, want > current);
     }
     draft.proposal.move_to(Stage::Limit, cut.replicas, cut.reason, || words(&cut, want, current, bounds));
+}
+
+/// When a limit lets more pass: once an event that enters it grows old.
+pub(crate) fn due(draft: &mut RoleDraft<'_>, up: bool) {
+    let Some(behavior) = &draft.policy.behavior else { return };
+    let rules = if up { &behavior.up } else { &behavior.down };
+    for event in &draft.past.scale_events {
+        for policy in &rules.policies {
+            draft.due.after(event.time, policy.period);
+        }
+    }
 }
 
 /// What came of the limits.
@@ -130,6 +136,10 @@ fn cut_up(current: Replicas, want: Replicas, bounds: Bounds, limit: Limit) -> Cu
             let rate = RateLimit::Held { unlimited: want.min(bounds.max), allowance: limit.allowance };
             return Cut { replicas: allowed, reason: "ScaleUpLimit", rate };
         }
+        return Cut {
+            rate: RateLimit::Within { limit: allowed, allowance: limit.allowance },
+            ..Cut::none(want)
+        };
     } else if want > bounds.max {
         return Cut { replicas: bounds.max, reason: "TooManyReplicas", rate: RateLimit::None };
     }
@@ -160,6 +170,7 @@ fn cut_built_in(want: Replicas, bounds: Bounds, limit: i64) -> Cut {
             let rate = RateLimit::Held { unlimited: want.min(bounds.max), allowance: Allowance::BuiltIn };
             return Cut { replicas: limit, reason: "ScaleUpLimit", rate };
         }
+        return Cut { rate: RateLimit::Within { limit, allowance: Allowance::BuiltIn }, ..Cut::none(want) };
     } else if want > bounds.max {
         return Cut { replicas: bounds.max, reason: "TooManyReplicas", rate: RateLimit::None };
     }
@@ -184,10 +195,10 @@ fn condition(cut: &Cut, want: Replicas) -> Condition {
 fn words(cut: &Cut, want: Replicas, current: Replicas, bounds: Bounds) -> String {
     let to = cut.replicas;
     match cut.rate {
-        RateLimit::None if cut.reason == "TooManyReplicas" => {
+        RateLimit::None | RateLimit::Within { .. } if cut.reason == "TooManyReplicas" => {
             format!("at most {}: {want} → {to}", bounds.max)
         }
-        RateLimit::None => format!("at least {}: {want} → {to}", bounds.min),
+        RateLimit::None | RateLimit::Within { .. } => format!("at least {}: {want} → {to}", bounds.min),
         RateLimit::Held { allowance: Allowance::Disabled, .. } => {
             format!("this direction is disabled: {want} → {to}")
         }

@@ -1,0 +1,211 @@
+//! From a random group to the snapshot document that tells it.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::case::{GroupCase, MetricCase, ReplicaCase, RoleCase, RulesCase};
+use crate::vectors::now;
+
+/// The name of the role at a place.
+pub(super) fn name(place: usize) -> String {
+    format!("role{place}")
+}
+
+fn ago(seconds: u32) -> Timestamp {
+    now().checked_sub(SignedDuration::from_secs(seconds.into())).expect("a time")
+}
+
+/// The document of a group.
+pub(super) fn of(case: &GroupCase) -> Value {
+    let roles: Vec<Value> = case.roles.iter().enumerate().map(|(place, role)| policy(place, role)).collect();
+    let seen = case.roles.iter().enumerate().map(|(place, role)| (name(place), seen(place, role)));
+    let bound = |bound: &Option<(u32, u32)>| bound.map(|(first, second)| format!("{first}:{second}"));
+    let ratios: Vec<Value> = case
+        .ratios
+        .iter()
+        .map(|(first, second, min, max)| json!({"roles": [name(*first), name(*second)], "min": bound(min), "max": bound(max)}))
+        .collect();
+    let mut document = json!({
+        "now": now().to_string(),
+        "autoscaler": {"spec": {
+            "groupRef": {"name": "group"},
+            "mode": if case.recommend { "Recommend" } else { "Enforce" },
+            "hold": case.hold,
+            "roles": roles,
+            "ratios": ratios,
+            "capacity": {"mode": if case.fit { "Fit" } else { "Optimistic" }, "pendingTimeout": "5m"},
+        }},
+        "roles": seen.collect::<serde_json::Map<_, _>>(),
+    });
+    if let Some(nodes) = &case.nodes {
+        let node = |(at, gpus): (usize, &u32)| json!({"metadata": {"name": format!("n{at}")}, "status": {"allocatable": {"nvidia.com/gpu": gpus.to_string(), "pods": "100"}}});
+        document["capacity"] = json!({"nodes": nodes.iter().enumerate().map(node).collect::<Vec<_>>()});
+    }
+    document
+}
+
+fn policy(place: usize, role: &RoleCase) -> Value {
+    let mut policy = json!({
+        "name": name(place),
+        "minReplicas": role.min * role.gang,
+        "maxReplicas": (role.min + role.more) * role.gang,
+        "gang": {"replicas": role.gang},
+        "metrics": role.metrics.iter().enumerate().map(|(at, given)| metric(at, given)).collect::<Vec<_>>(),
+    });
+    if let Some(behavior) = &role.behavior {
+        policy["behavior"] = json!({"scaleUp": rules(&behavior.up), "scaleDown": rules(&behavior.down)});
+    }
+    if let Some((after, gangs)) = role.fallback {
+        policy["fallback"] = json!({"after": format!("{after}s"), "replicas": gangs * role.gang});
+    }
+    if let Some(zero) = &role.zero {
+        policy["scaleToZero"] = json!({
+            "idleAfter": format!("{}s", zero.idle_after),
+            "wakeOn": [{"name": "queue_length", "role": "router"}],
+            "wakeTo": zero.wake_to.map(|gangs| gangs * role.gang),
+        });
+    }
+    policy
+}
+
+fn rules(given: &RulesCase) -> Value {
+    let mut rules = json!({"selectPolicy": given.select});
+    if let Some(window) = given.window {
+        rules["stabilizationWindowSeconds"] = json!(window);
+    }
+    if let Some(tolerance) = given.tolerance {
+        rules["tolerance"] = json!(format!("{tolerance}m"));
+    }
+    if !given.policies.is_empty() {
+        let policy = |(kind, value, period): &(&str, u32, u32)| json!({"type": kind, "value": value, "periodSeconds": period});
+        rules["policies"] = given.policies.iter().map(policy).collect();
+    }
+    rules
+}
+
+fn metric(at: usize, given: &MetricCase) -> Value {
+    let signal = format!("signal_{at}");
+    let average = json!({"type": "AverageValue", "averageValue": given.target});
+    match given.kind {
+        "signal" => json!({"name": signal, "target": given.target}),
+        "total" => json!({"name": signal, "target": given.target, "role": "router"}),
+        "pods" => json!({"type": "Pods", "pods": {"metric": {"name": signal}, "target": average}}),
+        "cpu" => {
+            json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": given.target}}})
+        }
+        "object" => {
+            json!({"type": "Object", "object": {"metric": {"name": signal}, "describedObject": {"kind": "Service", "name": "s"}, "target": average}})
+        }
+        _ => json!({"type": "External", "external": {"metric": {"name": signal}, "target": average}}),
+    }
+}
+
+fn pod_name(place: usize, ordinal: usize) -> String {
+    format!("{}-{ordinal}", name(place))
+}
+
+fn seen(place: usize, role: &RoleCase) -> Value {
+    let pods: Vec<Value> =
+        role.replicas.iter().enumerate().map(|(at, given)| pod(place, at, given)).collect();
+    let status = role.current.saturating_add_signed(role.status_off);
+    let mut seen = json!({
+        "specReplicas": role.current,
+        "statusReplicas": status,
+        "rollingOut": role.rolling_out,
+        "pods": pods,
+        "readings": role.metrics.iter().map(|given| reading(place, role, given)).collect::<Vec<_>>(),
+    });
+    if let Some(zero) = &role.zero {
+        seen["wake"] = match zero.wake {
+            Some(value) => json!([{"values": [value]}]),
+            None => json!([{"error": "the router does not answer"}]),
+        };
+    }
+    if role.seen {
+        seen["history"] = history(role);
+    }
+    seen
+}
+
+fn history(role: &RoleCase) -> Value {
+    let entry = |(replicas, age): &(u32, u32)| json!({"replicas": replicas, "time": ago(*age).to_string()});
+    let event = |(change, age): &(i32, u32)| {
+        let from = 10_u32;
+        json!({"from": from, "to": from.saturating_add_signed(*change), "time": ago(*age).to_string()})
+    };
+    let mut history = json!({
+        "recommendations": role.recommendations.iter().map(entry).collect::<Vec<_>>(),
+        "scaleEvents": role.events.iter().map(event).collect::<Vec<_>>(),
+        "answeredAt": role.answered.map(|age| ago(age).to_string()),
+        "idleSince": role.idle.map(|age| ago(age).to_string()),
+    });
+    if let Some((attempts, age, left, replicas)) = role.rollback {
+        let until = now().checked_add(SignedDuration::from_secs(left.into())).expect("a time");
+        history["rollback"] = json!({"attempts": attempts, "at": ago(age).to_string(), "until": until.to_string(), "replicas": replicas});
+    }
+    history
+}
+
+fn pod(place: usize, ordinal: usize, given: &ReplicaCase) -> Value {
+    let since = ago(given.age).to_string();
+    let started = ago(given.age.saturating_add(20)).to_string();
+    let ready = |status: &str| json!({"type": "Ready", "status": status, "lastTransitionTime": since});
+    let (phase, conditions) = match given.state {
+        "loading" => ("Running", vec![ready("False")]),
+        "pending" => ("Pending", vec![]),
+        "unschedulable" => (
+            "Pending",
+            vec![
+                json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": since}),
+            ],
+        ),
+        "failed" => ("Failed", vec![ready("False")]),
+        _ => ("Running", vec![ready("True")]),
+    };
+    let bound = !matches!(given.state, "unschedulable" | "pending");
+    let mut pod = json!({
+        "metadata": {"name": pod_name(place, ordinal)},
+        "spec": {"containers": [{"name": "engine", "resources": {"requests": {"cpu": "1", "nvidia.com/gpu": "1"}}}]},
+        "status": {"phase": phase, "startTime": started, "conditions": conditions},
+    });
+    if bound {
+        pod["spec"]["nodeName"] = json!("elsewhere");
+    }
+    if given.state == "deleted" {
+        pod["metadata"]["deletionTimestamp"] = json!(now().to_string());
+    }
+    pod
+}
+
+/// A value in thousandths of the target, as a quantity; usage of cpu is in thousandths of a core.
+fn quantity(given: &MetricCase, share: u32) -> String {
+    if given.kind == "cpu" {
+        return format!("{}m", u64::from(share) * u64::from(given.target) / 100);
+    }
+    format!("{}m", u64::from(share) * u64::from(given.target))
+}
+
+fn reading(place: usize, role: &RoleCase, given: &MetricCase) -> Value {
+    if given.failed {
+        return json!({"error": "prometheus: connection refused"});
+    }
+    if !matches!(given.kind, "signal" | "pods" | "cpu") {
+        // A sum over as many sources as the role has replicas.
+        let sources = usize::try_from(role.current).unwrap_or(0).clamp(1, given.values.len());
+        let values: Vec<String> =
+            given.values.iter().take(sources).flatten().map(|share| quantity(given, *share)).collect();
+        let reported = values.len();
+        return json!({"values": values, "expected": reported + usize::from(given.silent), "reported": reported});
+    }
+    let sample = |(at, share): (usize, u32)| {
+        let mut sample = json!({"pod": pod_name(place, at), "timestamp": now().to_string(), "window": "10s"});
+        if given.kind == "cpu" {
+            sample["containers"] = json!({"engine": quantity(given, share)});
+        } else {
+            sample["value"] = json!(quantity(given, share));
+        }
+        sample
+    };
+    let samples = given.values.iter().take(role.replicas.len()).enumerate();
+    json!({"samples": samples.filter_map(|(at, share)| Some(sample((at, (*share)?)))).collect::<Vec<_>>()})
+}

@@ -1,0 +1,1 @@
+//! The same laws where all cases can be tried.
