@@ -6,6 +6,7 @@ pub mod apply;
 pub mod ask;
 pub mod cache;
 pub mod control_loop;
+pub mod election;
 pub mod events;
 pub mod health;
 pub mod inline;

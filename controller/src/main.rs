@@ -17,6 +17,7 @@ use rbg_autoscaler::metrics::{
 use rbg_autoscaler_controller::{
     cache,
     control_loop::{ControlLoop, Parts},
+    election::Election,
     events::Recorder,
     health::Health,
     observe::token_signals,
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     match ran.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(options))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "not started");
+            tracing::error!(error = format!("{error:#}"), "ended by an error");
             ExitCode::FAILURE
         }
     }
@@ -85,12 +86,21 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let collecting = collector.clone();
     tokio::spawn(async move { collecting.run().await });
 
-    // Until there is an election, the only process leads.
-    let (_leads, leading) = watch::channel(true);
-    telemetry.leads(true);
-    let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "rbg-autoscaler".to_owned());
+    // Without an election the only process leads.
+    let (leads, leading) = watch::channel(!options.leader_elect);
+    telemetry.leads(!options.leader_elect);
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "rbg-autoscaler".to_owned());
+    // Names of pods are used again, and one machine may run several processes.
+    let identity = format!("{host}-{}-{}", std::process::id(), clock().as_nanosecond());
+    let election = Election::new(
+        client.clone(),
+        &options.lease_namespace,
+        &options.lease_name,
+        &identity,
+        clock.clone(),
+    );
     let parts = Parts {
-        recorder: Recorder::start(client.clone(), instance),
+        recorder: Recorder::start(client.clone(), host),
         events: cache::watch::start(&client, options.namespace.as_deref()),
         client,
         collector,
@@ -107,7 +117,24 @@ async fn run(options: Options) -> anyhow::Result<()> {
         namespace = options.namespace.as_deref().unwrap_or("all"),
         "started"
     );
-    ControlLoop::new(parts).run(stop()?).await;
+    let (end, ended) = watch::channel(false);
+    let signalled = stop()?;
+    let controlling = ControlLoop::new(parts).run(signalled);
+    if options.leader_elect {
+        let electing = election.run(&leads, ended);
+        let controlled = async {
+            controlling.await;
+            // Only now, when nothing of ours is under way any more, may another lead.
+            end.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            elected = electing => elected?,
+            () = controlled => {}
+        }
+    } else {
+        controlling.await;
+    }
     let _ = stopped.send(true);
     server.await?.context("serving probes and metrics")?;
     tracing::info!("stopped");

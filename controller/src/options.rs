@@ -62,6 +62,18 @@ pub struct Options {
     #[arg(long, env = "RBG_AUTOSCALER_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
+    /// Take part in an election, so that one of several processes leads and the others stand by.
+    #[arg(long, env = "RBG_AUTOSCALER_LEADER_ELECT")]
+    pub leader_elect: bool,
+
+    /// The namespace of the Lease that elects the leader.
+    #[arg(long, env = "RBG_AUTOSCALER_LEASE_NAMESPACE", value_name = "NAME", default_value = "default")]
+    pub lease_namespace: String,
+
+    /// The name of the Lease.
+    #[arg(long, env = "RBG_AUTOSCALER_LEASE_NAME", value_name = "NAME", default_value = "rbg-autoscaler")]
+    pub lease_name: String,
+
     /// How log lines are written.
     #[arg(long, env = "RBG_AUTOSCALER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

@@ -96,6 +96,11 @@ impl Scene {
         self.controller.as_mut().context("the controller does not run")
     }
 
+    /// Takes the controller's process away, so that another one can be started beside it.
+    pub fn take_controller(&mut self) -> Result<Program> {
+        self.controller.take().context("the controller does not run")
+    }
+
     /// Returns what the controller's own metrics are.
     pub async fn metrics(&self) -> Result<String> {
         Ok(reqwest::get(format!("http://127.0.0.1:{}/metrics", self.port)).await?.text().await?)

@@ -1,0 +1,76 @@
+//! The controller's life: leaders that die, standbys that take over, processes that end.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use rbg_autoscaler_tests::{
+    control_plane::{ControlPlane, shared},
+    harness::{eventually, throughout},
+    rbg::manifest::Role,
+    scene::Scene,
+};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_standby_takes_over_from_a_leader_that_was_killed() {
+    shared().await.run(async |plane| takeover(plane).await).await;
+}
+
+async fn takeover(plane: &ControlPlane) -> Result<()> {
+    let mut scene = Scene::without_controller(plane, "lease").await?;
+    let lease = ["--leader-elect", "--lease-namespace", scene.namespace().name(), "--lease-name", "test"]
+        .map(str::to_owned);
+    let flags: Vec<_> = lease.iter().map(String::as_str).collect();
+    scene.start_controller(&flags).await?;
+    leads(&scene, 1).await?;
+    let policy = json!({"maxReplicas": 8, "metrics": [{"name": "queue_length", "target": "10"}],
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}}});
+    scene.queue("demo", "decode", 20.0);
+    scene.create_group("demo", [scene.serving(Role::standalone("decode", 2)).autoscaling(policy)]).await?;
+    let history = scene.watch_role("demo", "decode").await?;
+    history.ends_with(4).await?;
+    scene.queue("demo", "decode", 10.0);
+    scene.pods_are_ready("demo", "decode", 4).await?;
+
+    let mut first = scene.take_controller()?;
+    scene.start_controller(&flags).await?;
+    leads(&scene, 0).await?;
+    first.kill();
+    // What it would have to do meanwhile, within 20 s of the leader's death.
+    scene.queue("demo", "decode", 15.0);
+    eventually("the standby raises the role", Duration::from_secs(20), async || {
+        let counts = history.counts();
+        ensure!(counts.last() == Some(&6), "{counts:?}");
+        Ok(Some(()))
+    })
+    .await?;
+    scene.queue("demo", "decode", 10.0);
+    leads(&scene, 1).await?;
+    throughout("nothing shrinks for a change of leaders", Duration::from_secs(5), async || {
+        ensure!(history.counts() == [2, 4, 6], "{:?}", history.counts());
+        Ok(())
+    })
+    .await?;
+
+    // A leader that ends in peace gives the lease back: the next need not wait for its end.
+    let mut second = scene.take_controller()?;
+    scene.start_controller(&flags).await?;
+    second.stop().await?;
+    ensure!(second.log().contains("gave the lease back"), "{}", second.log());
+    eventually("the next one leads at once", Duration::from_secs(5), async || {
+        ensure!(scene.metrics().await?.contains("rbg_autoscaler_leader 1"), "not yet");
+        Ok(Some(()))
+    })
+    .await
+}
+
+/// Waits until the controller says that it leads, or that it does not.
+async fn leads(scene: &Scene, leader: u32) -> Result<()> {
+    let line = format!("rbg_autoscaler_leader {leader}");
+    eventually(&line, Duration::from_secs(30), async || {
+        let metrics = scene.metrics().await?;
+        ensure!(metrics.lines().any(|shown| shown == line), "{metrics}");
+        Ok(Some(()))
+    })
+    .await
+}
