@@ -15,6 +15,8 @@ mod fallback;
 mod finish;
 mod fit;
 mod gang;
+#[cfg(test)]
+mod group_laws;
 mod history;
 mod hold;
 mod limit;

@@ -67,6 +67,8 @@ fn roll_back(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limited) -> 
     };
     limited.rolled_back(format!("{name}: {why}"));
     draft.proposal.force(Stage::Capacity, to, ROLLED_BACK, || why);
+    // Whatever barred lowering does not bring the gangs back in what follows.
+    draft.proposal.floor = draft.proposal.floor.min(to);
     draft.proposal.bar_raising(to);
     backoff::begin(group, role, to);
     true
@@ -98,11 +100,14 @@ fn pending_first(group: &mut GroupDraft<'_>) {
     }
 }
 
-/// What the formula asks of a role that has more than that; none where it did not answer.
+/// What the formula asks of a role that has more than that; none where it did not answer, or where a ratio raised the
+/// role just now, since the next decision would raise it again.
 fn demanded(draft: &RoleDraft<'_>) -> Option<Replicas> {
     let answered = draft.state == RoleState::Active && !draft.pass_failed && !draft.results.is_empty();
     let falls = draft.recommended < draft.current() && draft.is_complete();
-    (answered && falls).then(|| draft.policy.gang.ceil_to_gang(draft.recommended.max(draft.bounds.min)))
+    let raised = draft.proposal.steps.iter().any(|step| step.reason == ratio::RAISED);
+    (answered && falls && !raised)
+        .then(|| draft.policy.gang.ceil_to_gang(draft.recommended.max(draft.bounds.min)))
 }
 
 /// Keeps only the new gangs that fit.

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{policy::Policy, units::Replicas};
 
-const RAISED: &str = "RatioRaised";
+pub(crate) const RAISED: &str = "RatioRaised";
 const LOWERED: &str = "RatioLowered";
 
 /// Runs both passes on one group.
@@ -92,6 +92,9 @@ fn change(group: &mut GroupDraft<'_>, raised: &Balance, lowered: &Balance) {
             continue;
         };
         let (from, to) = (draft.proposal.replicas, end.replicas);
+        if from == to {
+            continue;
+        }
         let reason = if to > from { RAISED } else { LOWERED };
         draft.proposal.move_to(Stage::Ratio, to, reason, || {
             let name = &draft.policy.name;

@@ -61,6 +61,20 @@ fn stuck_gangs_are_taken_back_and_remembered() {
 }
 
 #[test]
+fn a_ratio_does_not_undo_a_rollback() {
+    // Decode's metric failed, so lowering it is barred; what is taken back stays taken back beside its partner.
+    let mut sketch = Sketch::of(&[("prefill", 4, 1), ("decode", 8, 4)]).ratio(0, 1, "1:2", "1:1");
+    for ordinal in 4..8 {
+        sketch.role(1).replicas[ordinal] =
+            unschedulable("decode", u32::try_from(ordinal).expect("small"), 700);
+    }
+    let mut group = sketch.draft();
+    group.roles[1].as_mut().expect("decode").proposal.bar_lowering(Replicas::new(8));
+    apply(&mut group);
+    assert_eq!(numbers(&group), [4, 4]);
+}
+
+#[test]
 fn the_backoff_doubles_up_to_its_maximum() {
     for (attempts, wait) in [(0, 60), (1, 120), (2, 240), (4, 960), (5, 1800), (40, 1800)] {
         let mut sketch = contended(8, 8, 4, 700);
