@@ -39,6 +39,14 @@ unit: prerequisites ## Only the tests that need no control plane
 	cargo test --workspace --lib --bins
 	cargo test -p rbg-autoscaler -p rbg-metrics-adapter -p rbg-autoscaler-controller
 
+.PHONY: laws
+laws: prerequisites ## The laws of a decision over 100,000 random groups each (CASES=n for another number)
+	RBGA_LAW_CASES=$(or $(CASES),100000) cargo test --release -p rbg-autoscaler --no-default-features --lib laws
+
+.PHONY: bench
+bench: prerequisites ## What a decision costs; fails when a goal is missed
+	cargo bench -p rbg-autoscaler --no-default-features --bench decide
+
 .PHONY: lint
 lint: prerequisites ## Format, clippy and purity of the library
 	cargo fmt --all --check

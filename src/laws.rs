@@ -6,7 +6,6 @@ mod case;
 mod document;
 mod group;
 mod load;
-mod small;
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 

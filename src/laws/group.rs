@@ -221,9 +221,10 @@ fn deciding_again_changes_nothing() {
             case.ratios.clear();
         }
         let (first_input, first) = decide(&case);
-        // A count that was out of its bounds is corrected without asking the metrics; they speak next, as in the HPA.
-        let corrected =
-            |role: &crate::scaling::RoleDecision| role.steps.iter().any(|step| step.stage == Stage::Bounds);
+        // A count out of its bounds is corrected, and a sleeping role woken, without asking the metrics; they speak next.
+        let corrected = |role: &crate::scaling::RoleDecision| {
+            role.steps.iter().any(|step| matches!(step.stage, Stage::Bounds | Stage::Zero))
+        };
         if first.roles.iter().flatten().any(corrected) {
             return Ok(());
         }

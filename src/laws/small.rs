@@ -1,1 +1,0 @@
-//! The same laws where all cases can be tried.
