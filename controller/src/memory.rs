@@ -18,6 +18,8 @@ use crate::{ask::Answers, trend::Trend};
 
 /// A stored history that ends this long ago does not cover the present any more.
 const COVERED: SignedDuration = SignedDuration::from_secs(90);
+/// Somebody who keeps changing a count is told of once in so long.
+const TELL_AGAIN: SignedDuration = SignedDuration::from_mins(10);
 /// The least time between two writes of a status that only moved.
 pub const QUIET: Duration = Duration::from_secs(60);
 
@@ -34,6 +36,10 @@ pub struct PolicyMemory {
     pub status: RoleBasedGroupAutoscalerStatus,
     /// When it was last written by us.
     pub written_at: Option<Timestamp>,
+    /// The counts that roles were last known to ask for.
+    counts: HashMap<String, Replicas>,
+    /// When somebody else's edits of a role's count were last told.
+    told: HashMap<String, Timestamp>,
     /// How the token work of roles moves, by role.
     trends: HashMap<String, Trend>,
     /// What the metrics APIs answered and no decision has used yet.
@@ -50,6 +56,8 @@ impl PolicyMemory {
             histories: None,
             status: autoscaler.status.clone().unwrap_or_default(),
             written_at: None,
+            counts: HashMap::new(),
+            told: HashMap::new(),
             trends: HashMap::new(),
             answers: None,
         }
@@ -98,6 +106,32 @@ impl PolicyMemory {
                 tokens.slope_nanos_per_second = trend.follow(tokens, role.throughput, ready);
             }
         }
+    }
+
+    /// Returns the roles whose counts somebody else changed, as (role, before, now); a role is told once in a while.
+    pub fn foreign_edits(
+        &mut self,
+        policy: &Policy,
+        seen: &Observation,
+        now: Timestamp,
+    ) -> Vec<(String, Replicas, Replicas)> {
+        let mut edits = Vec::new();
+        for (role, seen) in policy.roles.iter().zip(&seen.roles) {
+            let Some(seen) = seen else { continue };
+            let Some(before) = self.counts.insert(role.name.clone(), seen.spec_replicas) else { continue };
+            let told = self.told.get(&role.name);
+            let is_news = told.is_none_or(|told| now.duration_since(*told) >= TELL_AGAIN);
+            if before != seen.spec_replicas && is_news {
+                self.told.insert(role.name.clone(), now);
+                edits.push((role.name.clone(), before, seen.spec_replicas));
+            }
+        }
+        edits
+    }
+
+    /// Takes note of a count that we wrote ourselves.
+    pub fn wrote(&mut self, role: &str, replicas: Replicas) {
+        self.counts.insert(role.to_owned(), replicas);
     }
 
     /// Keeps what the next decision starts from.
@@ -208,6 +242,21 @@ mod tests {
         let newest = history.recommendations.expect("seen").pop();
         assert_eq!(newest, Some(Recommendation { replicas: Replicas::new(5), time: at(1000) }));
         assert_eq!(history.answered_at, Some(at(1000)), "metrics answered until we ended");
+    }
+
+    #[test]
+    fn edits_by_others_are_told_once_in_a_while_and_our_own_never() {
+        let mut memory = PolicyMemory::new(&autoscaler("u", 1, &["a"], json!({})));
+        let policy = memory.policy.clone().expect("valid");
+        let look = |memory: &mut PolicyMemory, replicas, second| {
+            memory.foreign_edits(&policy, &seen(replicas), at(second)).len()
+        };
+        assert_eq!(look(&mut memory, 2, 0), 0, "the first look");
+        memory.wrote("a", Replicas::new(4));
+        assert_eq!(look(&mut memory, 4, 1), 0, "our own write");
+        assert_eq!(look(&mut memory, 2, 2), 1, "somebody else's");
+        assert_eq!(look(&mut memory, 4, 3), 0, "told already");
+        assert_eq!(look(&mut memory, 2, 700), 1, "told again");
     }
 
     #[test]

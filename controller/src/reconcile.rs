@@ -167,6 +167,9 @@ impl Reconciler {
             let Some(memory) = self.policies.get_mut(&policy.key) else { continue };
             if let Some(histories) = &policy.histories {
                 memory.keep(histories.clone());
+                for written in returned.written.iter().filter(|written| written.outcome.is_ok()) {
+                    memory.wrote(&written.write.role, written.write.to);
+                }
             }
             if let Some(status) = &policy.status {
                 memory.status = status.clone();
@@ -250,7 +253,7 @@ impl Reconciler {
         let policy_key = ObjectKey::of(autoscaler);
         let memory = self.policies.entry(policy_key.clone()).or_insert_with(|| PolicyMemory::new(autoscaler));
         memory.refresh(autoscaler);
-        let mut decided = None;
+        let (mut decided, mut edits) = (None, Vec::new());
         match (&memory.policy, group) {
             (Err(problem), _) => known.invalid = Some(problem.clone()),
             (Ok(_), None) => {
@@ -282,6 +285,7 @@ impl Reconciler {
                 let sources = Sources { world: &self.world, metrics: &self.metrics };
                 let mut observed = observe(sources, key, group, &policy, &answers, now);
                 memory.follow_trends(&policy, &mut observed.observation);
+                edits = memory.foreign_edits(&policy, &observed.observation, now);
                 let before = memory.histories(&policy, &observed.observation, now).to_vec();
                 let decision = decide(&policy, &observed.observation, &before, now);
                 known.missing_roles = missing(&policy, &observed.targets);
@@ -305,6 +309,7 @@ impl Reconciler {
             mode,
             conditions: known,
             decided,
+            edits: if mode == Mode::Enforce { edits } else { Vec::new() },
         };
         let status = report.status(&[], now);
         if let Some(decided) = &report.decided {

@@ -9,6 +9,7 @@ use rbg_autoscaler::{
     api::autoscaler::RoleBasedGroupAutoscalerStatus,
     policy::{Mode, Policy},
     scaling::{Decision, RoleHistory},
+    units::Replicas,
 };
 use tracing::{debug, info, warn};
 
@@ -96,6 +97,8 @@ pub(super) struct Report {
     pub(super) mode: Mode,
     pub(super) conditions: Group,
     pub(super) decided: Option<Arc<Decided>>,
+    /// Counts that somebody else changed: role, before, now.
+    pub(super) edits: Vec<(String, Replicas, Replicas)>,
 }
 
 /// A decision and what it was made from.
@@ -240,6 +243,19 @@ async fn act_and_report(
     returned: &mut Returned,
 ) {
     let group = &errand.group;
+    for (role, before, now) in &report.edits {
+        recorder.publish(Happening {
+            regarding: report.regarding.clone(),
+            severity: Severity::Normal,
+            reason: "ReplicasEdited".to_owned(),
+            action: "Observe",
+            note: format!(
+                "{role}: somebody else changed the replicas from {before} to {now}; the policy goes on from there. Leave replicas \
+                 out of what you apply, or give the role a scaling adapter"
+            ),
+            time: errand.now,
+        });
+    }
     let mut written = Vec::new();
     if let Some(decided) = &report.decided {
         written = apply(client, &group.namespace, &group.name, decided.writes.clone()).await;
