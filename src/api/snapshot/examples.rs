@@ -10,12 +10,26 @@ fn decide(text: &str) -> DecisionDocument {
 }
 
 #[test]
-fn examples_of_ratios_room_and_zero() {
+fn examples_decide_what_they_say() {
     for (name, text, writes, role, step) in [
+        (
+            "queue",
+            include_str!("../../../examples/snapshots/queue.yaml"),
+            &[("decode", 6, 23)][..],
+            "decode",
+            "queue_length: 37 per replica over 6 ready replicas, target 10: 22.2, so 23",
+        ),
+        (
+            "gang-rounding",
+            include_str!("../../../examples/snapshots/gang-rounding.yaml"),
+            &[("batch", 4, 8)],
+            "batch",
+            "gang of 4: 5 → 8",
+        ),
         (
             "ratio-repair",
             include_str!("../../../examples/snapshots/ratio-repair.yaml"),
-            &[("prefill", 4, 6), ("decode", 4, 8)][..],
+            &[("prefill", 4, 6), ("decode", 4, 8)],
             "decode",
             "ratio prefill:decode at most 1:1: decode 4 → 8",
         ),
@@ -51,4 +65,15 @@ fn examples_of_ratios_room_and_zero() {
         let last = document.roles[role].decision.last().map(|step| step.message.as_str());
         assert_eq!(last, Some(step), "{name}");
     }
+}
+
+#[test]
+fn a_silent_metric_lowers_nothing() {
+    let document = decide(include_str!("../../../examples/snapshots/missing-metrics.yaml"));
+    assert!(document.writes.is_empty(), "{:?}", document.writes);
+    let role = &document.roles["decode"];
+    assert_eq!((role.recommended_replicas.get(), role.desired_replicas.get()), (1, 4));
+    let active = role.conditions.iter().find(|condition| condition.type_ == "ScalingActive");
+    let message = &active.expect("a condition").message;
+    assert!(message.contains("prometheus: connection refused"), "{message}");
 }
