@@ -1,10 +1,6 @@
 //! [`App`]: the HTTP surface. Who asks, may they, and which document answers.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -15,18 +11,20 @@ use axum::{
 };
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use rbg_autoscaler::metrics::collector::{Clock, Collector};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     accept::Accept,
-    authentication::{User, trust::Trust},
+    authentication::{User, token::Tokens, trust::Trust},
     authorization::{Attributes, Authorizer, Verdict},
     custom,
     discovery::{Discovery, Exposed},
+    document::{Document, JSON, refusal},
+    openapi,
     peer::Peer,
     pods::PodCache,
-    reply,
-    request::{MetricRequest, RequestError, target::Target},
+    request::{CUSTOM_GROUP, EXTERNAL_GROUP, MetricRequest, RESOURCE_GROUP, RequestError, target::Target},
+    telemetry::{self, Telemetry},
 };
 
 /// A request that takes longer is given up.
@@ -40,8 +38,12 @@ pub struct App {
     pub pods: Arc<PodCache>,
     /// Whose certificates count; nothing until it has been read.
     pub trust: watch::Receiver<Option<Arc<Trust>>>,
+    /// Whose bearer tokens are.
+    pub tokens: Tokens,
     /// Who may do what.
     pub authorizer: Authorizer,
+    /// Our own metrics.
+    pub telemetry: Telemetry,
     /// Reads the wall clock.
     pub clock: Clock,
 }
@@ -82,94 +84,116 @@ async fn serve(
     Extension(peer): Extension<Arc<Peer>>,
     request: Request<Body>,
 ) -> Response {
+    let started = Instant::now();
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-    let answered = tokio::time::timeout(DEADLINE, answer(&app, &peer, method, uri, headers)).await;
-    let answered = answered.unwrap_or_else(|_| {
-        let message = format!("no answer within {} s", DEADLINE.as_secs());
-        Err(RequestError { code: 504, reason: "Timeout", message })
-    });
-    match answered {
+    let target = Target::parse(uri.path_and_query().map_or("/", |path| path.as_str()));
+    let answered = match &target {
+        Ok(target) => tokio::time::timeout(DEADLINE, answer(&app, &peer, (method, uri, headers), target))
+            .await
+            .unwrap_or_else(|_| {
+                let message = format!("no answer within {} s", DEADLINE.as_secs());
+                Err(RequestError { code: 504, reason: "Timeout", message })
+            }),
+        Err(error) => Err(error.clone()),
+    };
+    let response = match answered {
         Ok(document) => document.response(headers),
-        Err(error) => refuse(&error),
-    }
-}
-
-/// Bytes to send, and what they are.
-struct Document {
-    body: Vec<u8>,
-    content_type: String,
-    /// Whether the same bytes come again and again.
-    is_stable: bool,
+        Err(error) => refusal(&error),
+    };
+    let (api, resource) = labels(&target.unwrap_or_default());
+    app.telemetry.answered(&api, resource, response.status().as_u16(), started.elapsed());
+    response
 }
 
 async fn answer(
     app: &App,
     peer: &Peer,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
+    request: (&Method, &Uri, &HeaderMap),
+    target: &Target,
 ) -> Result<Document, RequestError> {
-    let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
-    let target = Target::parse(path_and_query)?;
-    let user = authenticate(app, peer, headers)?;
-    authorize(app, &user, uri.path(), &target).await?;
+    let (method, uri, headers) = request;
+    let user = authenticate(app, peer, headers).await?;
+    authorize(app, &user, uri.path(), target).await?;
     if method != Method::GET && method != Method::HEAD {
         return Err(RequestError::method_not_allowed());
     }
+    if uri.path() == "/metrics" {
+        let body = app.telemetry.text(&app.collector.snapshot(), (app.clock)()).into_bytes();
+        return Ok(Document { body, content_type: telemetry::CONTENT_TYPE.to_owned(), is_stable: false });
+    }
     let is_pretty = target.first("pretty").is_some_and(|pretty| matches!(pretty, "true" | "1"));
     let accepted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let accept = Accept::of(accepted, target.segments() == ["apis"]);
-    if accept == Accept::Nothing {
-        let message = "only the following media types are accepted: application/json".to_owned();
-        return Err(RequestError { code: 406, reason: "NotAcceptable", message });
+    match Accept::of(accepted, target.segments() == ["apis"]) {
+        Accept::Json => {}
+        Accept::Nothing => {
+            let message = "only the following media types are accepted: application/json".to_owned();
+            return Err(RequestError { code: 406, reason: "NotAcceptable", message });
+        }
+        Accept::Aggregated(version) => {
+            let mut document = Document::stable(&discovery(app).aggregated(version), is_pretty)?;
+            document.content_type =
+                format!("{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+            return Ok(document);
+        }
     }
-    if let Accept::Aggregated(version) = accept {
-        let content_type =
-            format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
-        let body = write(&discovery(app).aggregated(version), is_pretty)?;
-        return Ok(Document { body, content_type, is_stable: true });
+    let segments = target.segments();
+    if segments.len() <= 3 || segments.first().is_some_and(|first| first == "openapi") {
+        let discovery = discovery(app);
+        let document = discovery.document(segments);
+        if let Some(document) = document.or_else(|| openapi::document(segments, &discovery.group_versions()))
+        {
+            return Document::stable(&document, is_pretty);
+        }
     }
-    let content_type = "application/json".to_owned();
-    if target.segments().len() <= 3
-        && let Some(document) = discovery(app).document(target.segments())
-    {
-        return Ok(Document { body: write(&document, is_pretty)?, content_type, is_stable: true });
-    }
-    let body = match MetricRequest::parse(path_and_query)? {
+    let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
+    match MetricRequest::parse(path_and_query)? {
         MetricRequest::Custom(request) => {
             let now = (app.clock)();
-            let known = custom::answer(&app.collector, &app.pods, &request, now).await;
-            known.unwrap_or_else(|| {
-                let (metric, resource) = (&request.metric, &request.resource);
-                let message = format!("the server could not find the metric {metric} for {resource}");
-                Err(RequestError::not_found(message))
-            })?
+            let known = custom::answer(&app.collector, &app.pods, &app.telemetry, &request, now).await;
+            let (metric, resource) = (&request.metric, &request.resource);
+            let unknown = || {
+                Err(RequestError::not_found(format!(
+                    "the server could not find the metric {metric} for {resource}"
+                )))
+            };
+            Document::values(known.unwrap_or_else(unknown)?, is_pretty)
         }
-        MetricRequest::External(_) | MetricRequest::Resource(_) => return Err(RequestError::no_such_path()),
-    };
-    let body = if is_pretty {
-        let value: serde_json::Value = serde_json::from_slice(&body).map_err(RequestError::internal)?;
-        write(&value, true)?
-    } else {
-        body
-    };
-    Ok(Document { body, content_type, is_stable: false })
+        MetricRequest::External(_) | MetricRequest::Resource(_) => Err(RequestError::no_such_path()),
+    }
 }
 
-fn authenticate(app: &App, peer: &Peer, headers: &HeaderMap) -> Result<User, RequestError> {
+/// Returns who asks: by the front proxy's headers, a client certificate, a bearer token, or else nobody.
+async fn authenticate(app: &App, peer: &Peer, headers: &HeaderMap) -> Result<User, RequestError> {
     let Some(trust) = app.trust.borrow().clone() else {
         return Err(custom::unavailable(
             "the authorities of client certificates are not read yet".to_owned(),
         ));
     };
-    match peer.identity(&trust, app.clock.as_ref()).user(&trust, headers) {
-        Ok(Some(user)) => Ok(user),
-        Ok(None) => Ok(User::anonymous()),
-        Err(error) => {
-            tracing::warn!(%error, "request not authenticated");
-            Err(RequestError { code: 401, reason: "Unauthorized", message: format!("Unauthorized: {error}") })
-        }
-    }
+    let refused = match peer.identity(&trust, app.clock.as_ref()).user(&trust, headers) {
+        Ok(Some(user)) => return Ok(user),
+        Ok(None) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    let refused = match (bearer_token(headers), refused) {
+        (None, None) => return Ok(User::anonymous()),
+        (None, Some(refused)) => refused,
+        (Some(token), _) => match app.tokens.owner(token).await {
+            Ok(Ok(user)) => return Ok(user),
+            Ok(Err(refused)) => format!("bearer token: {refused}"),
+            Err(error) => {
+                tracing::error!(%error, "tokens cannot be checked: may the service account create tokenreviews?");
+                return Err(RequestError::internal(error));
+            }
+        },
+    };
+    tracing::warn!(why = refused, "request not authenticated");
+    Err(RequestError { code: 401, reason: "Unauthorized", message: format!("Unauthorized: {refused}") })
+}
+
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 async fn authorize(app: &App, user: &User, path: &str, target: &Target) -> Result<(), RequestError> {
@@ -207,38 +231,28 @@ fn discovery(app: &App) -> Discovery {
     Discovery::new(exposed.collect(), None)
 }
 
-fn write(value: &serde_json::Value, is_pretty: bool) -> Result<Vec<u8>, RequestError> {
-    let written = if is_pretty { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) };
-    written.map_err(RequestError::internal)
-}
-
-impl Document {
-    fn response(self, asked: &HeaderMap) -> Response {
-        let mut response = Response::builder()
-            .header(header::CONTENT_TYPE, self.content_type)
-            .header(header::CACHE_CONTROL, "no-cache, private");
-        if self.is_stable {
-            let mut hasher = DefaultHasher::new();
-            self.body.hash(&mut hasher);
-            let tag = format!("\"{:016x}\"", hasher.finish());
-            response = response.header(header::ETAG, &tag).header(header::VARY, "Accept");
-            if asked.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-                return finish(response.status(StatusCode::NOT_MODIFIED).body(Body::empty()));
-            }
+/// What a request counts as: its group and version, and its resource if it is one of few.
+fn labels(target: &Target) -> (String, &'static str) {
+    let segments: Vec<&str> = target.segments().iter().map(String::as_str).collect();
+    match segments.as_slice() {
+        [
+            "apis",
+            group @ (CUSTOM_GROUP | EXTERNAL_GROUP | RESOURCE_GROUP),
+            version @ ("v1beta1" | "v1beta2"),
+            rest @ ..,
+        ] => {
+            let resource = match rest {
+                [] => "discovery",
+                ["namespaces", _, "pods" | "pod", ..] => "pods",
+                ["namespaces", _, "metrics", _] => "namespaces",
+                ["nodes", ..] => "nodes",
+                _ => "other",
+            };
+            (format!("{group}/{version}"), resource)
         }
-        finish(response.body(Body::from(self.body)))
+        ["apis", ..] => ("discovery".to_owned(), "discovery"),
+        _ => ("other".to_owned(), "other"),
     }
-}
-
-fn refuse(error: &RequestError) -> Response {
-    let status = StatusCode::from_u16(error.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
-    finish(response.body(Body::from(reply::status(error))))
-}
-
-/// Fails for malformed headers only, and ours are fixed.
-fn finish(response: Result<Response, http::Error>) -> Response {
-    response.unwrap_or_else(|_| Response::new(Body::empty()))
 }
 
 #[cfg(test)]

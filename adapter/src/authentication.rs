@@ -18,6 +18,7 @@ use crate::{
 pub mod subject;
 #[cfg(test)]
 mod tests;
+pub mod token;
 pub mod trust;
 
 /// The user of whom nothing is known.

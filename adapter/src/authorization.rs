@@ -1,23 +1,15 @@
 //! Who may ask what: always-allowed paths, `system:masters`, and else the API server's answer, remembered for a short time.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use tokio::{sync::OnceCell, time::Instant};
 
-use crate::{authentication::User, request::target::Target};
+use crate::{authentication::User, remembered::Remembered, request::target::Target};
 
 pub mod review;
 
 /// The group that may do everything.
 const MASTERS: &str = "system:masters";
-/// More remembered answers than this are swept.
-const REMEMBERED: usize = 4096;
 
 /// What is asked, as RBAC sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -76,14 +68,7 @@ pub struct Authorizer {
     reviewer: Arc<dyn Reviewer>,
     memory: Memory,
     always_allowed: Vec<String>,
-    answers: Mutex<HashMap<Question, Arc<Answer>>>,
-}
-
-type Question = (User, Attributes);
-
-#[derive(Default)]
-struct Answer {
-    verdict: OnceCell<(Verdict, Instant)>,
+    verdicts: Remembered<(User, Attributes), Verdict>,
 }
 
 impl Attributes {
@@ -134,7 +119,7 @@ impl fmt::Display for Attributes {
 impl Authorizer {
     /// Returns an authorizer that lets everybody read `always_allowed`, where a trailing `*` stands for anything.
     pub fn new(reviewer: Arc<dyn Reviewer>, memory: Memory, always_allowed: Vec<String>) -> Self {
-        Self { reviewer, memory, always_allowed, answers: Mutex::default() }
+        Self { reviewer, memory, always_allowed, verdicts: Remembered::default() }
     }
 
     /// Says whether a path is open to everybody.
@@ -150,40 +135,12 @@ impl Authorizer {
         if user.groups.iter().any(|group| group == MASTERS) {
             return Ok(Verdict::Allowed);
         }
-        let answer = self.answer((user.clone(), attributes.clone()));
-        let (verdict, _) = answer
-            .verdict
-            .get_or_try_init(|| async {
-                let verdict = self.reviewer.review(user, attributes).await?;
-                let lasts = match verdict {
-                    Verdict::Allowed => self.memory.allowed,
-                    Verdict::Denied(_) => self.memory.denied,
-                };
-                Ok::<_, String>((verdict, Instant::now() + lasts))
-            })
-            .await?;
-        Ok(verdict.clone())
-    }
-
-    /// The answer that is known or under way, else a new one to be filled.
-    fn answer(&self, question: Question) -> Arc<Answer> {
-        let now = Instant::now();
-        let is_over = |answer: &Answer| answer.verdict.get().is_some_and(|(_, until)| *until <= now);
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answer) = answers.get(&question)
-            && !is_over(answer)
-        {
-            return answer.clone();
-        }
-        if answers.len() >= REMEMBERED {
-            answers.retain(|_, answer| answer.verdict.initialized() && !is_over(answer));
-        }
-        if answers.len() >= REMEMBERED {
-            answers.clear();
-        }
-        let answer = Arc::new(Answer::default());
-        answers.insert(question, answer.clone());
-        answer
+        let lasts = |verdict: &Verdict| match verdict {
+            Verdict::Allowed => self.memory.allowed,
+            Verdict::Denied(_) => self.memory.denied,
+        };
+        let question = (user.clone(), attributes.clone());
+        self.verdicts.get(question, lasts, async || self.reviewer.review(user, attributes).await).await
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     pods::{Pod, PodCache},
     reply::{ObjectValue, ValueList},
     request::{CustomRequest, ObjectName, RequestError},
+    telemetry::{Missing, Telemetry},
 };
 
 /// How long the first reader of a signal waits for its first answer.
@@ -18,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub async fn answer(
     collector: &Collector,
     pods: &PodCache,
+    telemetry: &Telemetry,
     request: &CustomRequest,
     now: Timestamp,
 ) -> Option<Result<Vec<u8>, RequestError>> {
@@ -25,7 +27,7 @@ pub async fn answer(
     if !is_pods(request) || collector.signal(&request.metric).is_none() {
         return None;
     }
-    Some(signal(collector, pods, request, namespace, now).await)
+    Some(signal(collector, pods, telemetry, request, namespace, now).await)
 }
 
 /// Says whether a request is about pods, by their plural or singular name.
@@ -36,6 +38,7 @@ pub fn is_pods(request: &CustomRequest) -> bool {
 async fn signal(
     collector: &Collector,
     pods: &PodCache,
+    telemetry: &Telemetry,
     request: &CustomRequest,
     namespace: &str,
     now: Timestamp,
@@ -69,7 +72,8 @@ async fn signal(
     let items: Vec<_> = selected
         .iter()
         .filter_map(|(name, pod)| {
-            let sample = live_sample(&reading, namespace, name, pod, now)?;
+            let sample = live_sample(&reading, namespace, name, pod, now);
+            let sample = sample.inspect_err(|why| telemetry.missing(metric, *why)).ok()?;
             Some(ObjectValue {
                 kind: "Pod",
                 api_version: "/v1",
@@ -91,11 +95,20 @@ async fn signal(
 }
 
 /// A pod's fresh sample, unless it is from another pod that had the name before.
-fn live_sample(reading: &Reading, namespace: &str, name: &str, pod: &Pod, now: Timestamp) -> Option<Sample> {
-    let sample = reading.sample(namespace, name, now)?;
+fn live_sample(
+    reading: &Reading,
+    namespace: &str,
+    name: &str,
+    pod: &Pod,
+    now: Timestamp,
+) -> Result<Sample, Missing> {
+    let sample = reading.samples.get(namespace, name).ok_or(Missing::Absent)?;
+    if !sample.is_fresh(now) {
+        return Err(Missing::Stale);
+    }
     // Starts have whole seconds; a sample of the very second is the pod's own.
     let is_older = pod.started.is_some_and(|started| sample.time.as_second() < started.as_second());
-    (!is_older).then_some(sample)
+    if is_older { Err(Missing::OlderThanPod) } else { Ok(sample) }
 }
 
 fn no_pod(request: &CustomRequest, namespace: &str) -> RequestError {

@@ -50,6 +50,14 @@ impl Discovery {
         groups
     }
 
+    /// Returns the group versions that are served, as `group/version`.
+    pub fn group_versions(&self) -> Vec<String> {
+        let groups = self.groups().into_iter();
+        groups
+            .flat_map(|(group, versions)| versions.iter().map(move |version| format!("{group}/{version}")))
+            .collect()
+    }
+
     /// Returns the document behind a discovery path, or `None` if there is none.
     pub fn document(&self, segments: &[String]) -> Option<Value> {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();

@@ -12,11 +12,14 @@ use rbg_autoscaler::metrics::{
 };
 use rbg_metrics_adapter::{
     app::{App, router},
+    authentication::token::{ApiTokenReview, Tokens},
     authorization::{Authorizer, Memory, review::AccessReview},
     check, cluster,
     options::Options,
     pods::PodCache,
-    server, tls,
+    server,
+    telemetry::Telemetry,
+    tls,
 };
 use tokio::{
     net::TcpListener,
@@ -68,7 +71,11 @@ fn wall_clock() -> Clock {
 async fn run(options: Options) -> anyhow::Result<()> {
     let clock = wall_clock();
     let client = cluster::client(options.kubeconfig.as_deref()).await?;
-    let collection = collector::Options::every(options.interval.max(Duration::from_secs(1)), clock.clone());
+    let telemetry = Telemetry::default();
+    let mut collection =
+        collector::Options::every(options.interval.max(Duration::from_secs(1)), clock.clone());
+    let counting = telemetry.clone();
+    collection.on_query = Box::new(move |query| counting.queried(query));
     let source = PrometheusSource::new(&options.prometheus_url, collection.timeout)?;
     let collector = Collector::new(Arc::new(source), catalog::built_in(options.rate_window), collection);
 
@@ -92,7 +99,19 @@ async fn run(options: Options) -> anyhow::Result<()> {
     };
     let reviewer = Arc::new(AccessReview::new(client.clone()));
     let authorizer = Authorizer::new(reviewer, memory, options.authorization_always_allow_paths);
-    let app = Arc::new(App { collector: collector.clone(), pods: pods.clone(), trust, authorizer, clock });
+    let tokens = Tokens::new(
+        Arc::new(ApiTokenReview::new(client.clone())),
+        options.authentication_token_webhook_cache_ttl,
+    );
+    let app = Arc::new(App {
+        collector: collector.clone(),
+        pods: pods.clone(),
+        trust,
+        tokens,
+        authorizer,
+        telemetry,
+        clock,
+    });
 
     tokio::spawn(cluster::follow_trust(client.clone(), trusted));
     tokio::spawn(async move { pods.run(client).await });

@@ -43,6 +43,9 @@ pub struct Options {
     /// Paths that everybody may read; a trailing * stands for anything.
     #[arg(long, value_delimiter = ',', default_value = "/healthz,/readyz,/livez", value_name = "PATHS")]
     pub authorization_always_allow_paths: Vec<String>,
+    /// How long it is remembered whose a bearer token is.
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
+    pub authentication_token_webhook_cache_ttl: Duration,
     /// How long a permission is remembered.
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration)]
     pub authorization_webhook_cache_authorized_ttl: Duration,

@@ -19,6 +19,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::{
+    authentication::token::{Owner, TokenReviewer},
     authorization::{Memory, Reviewer},
     pods::{Pod, Pods},
 };
@@ -71,6 +72,20 @@ impl Reviewer for OnlyHpa {
         let allowed = user.name == "hpa";
         let verdict = if allowed { Verdict::Allowed } else { Verdict::Denied(String::new()) };
         futures::future::ready(Ok(verdict)).boxed()
+    }
+}
+
+/// Knows one token.
+struct OneToken;
+
+impl TokenReviewer for OneToken {
+    fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Owner, String>> {
+        let owner = if token == "t0ken" {
+            Ok(User { name: "hpa".to_owned(), ..User::default() })
+        } else {
+            Err("unknown token".to_owned())
+        };
+        futures::future::ready(Ok(owner)).boxed()
     }
 }
 
@@ -127,7 +142,9 @@ fn world() -> World {
     let memory = Memory { allowed: Duration::from_secs(10), denied: Duration::from_secs(10) };
     let authorizer = Authorizer::new(Arc::new(OnlyHpa), memory, vec!["/healthz".to_owned()]);
     let trust = watch::channel(Some(Arc::new(trust))).1;
-    let app = Arc::new(App { collector, pods, trust, authorizer, clock });
+    let tokens = Tokens::new(Arc::new(OneToken), Duration::from_secs(10));
+    let telemetry = Telemetry::default();
+    let app = Arc::new(App { collector, pods, trust, tokens, authorizer, telemetry, clock });
     World { app, engines, peer: Arc::new(Peer::new(vec![certificate])) }
 }
 
@@ -259,4 +276,42 @@ async fn discovery_is_stable_and_in_the_form_asked_for() {
     assert!(body.starts_with(r#"{"apiVersion":"apidiscovery.k8s.io/v2","items""#), "{body}");
     let (status, _, body) = world.ask(V2, &[hpa, ("accept", "application/yaml")], world.peer.clone()).await;
     assert_eq!(status, 406, "{body}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bearer_token_is_somebody_s_or_nobody_s() {
+    let world = world();
+    let path = format!("{V2}/namespaces/a/pods/*/queue_length");
+    let nobody = Arc::new(Peer::default());
+    for (header, code) in [
+        ("Bearer t0ken", 200),
+        ("bearer  t0ken ", 200),
+        ("Bearer other", 401),
+        ("Basic dDBrZW4=", 403),
+        ("Bearer ", 403),
+    ] {
+        let (status, _, body) = world.ask(&path, &[("authorization", header)], nobody.clone()).await;
+        assert_eq!(status, code, "{header}: {body}");
+    }
+    let stranger = Arc::new(Peer::new(vec![front_proxy().1]));
+    let (status, _, _) = world.ask(&path, &[("authorization", "Bearer t0ken")], stranger).await;
+    assert_eq!(status, 200, "a certificate that nobody knows does not spoil a good token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn own_metrics_count_what_was_asked_and_missed() {
+    let world = world();
+    world.get(&format!("{V2}/namespaces/a/pods/*/queue_length")).await;
+    world.get(&format!("{V2}/namespaces/a/frobs/*/queue_length")).await;
+    let metrics = world.get("/metrics").await;
+    for line in [
+        r#"rbg_metrics_adapter_requests_total{api="custom.metrics.k8s.io/v1beta2",resource="pods",code="200"} 1"#,
+        r#"rbg_metrics_adapter_requests_total{api="custom.metrics.k8s.io/v1beta2",resource="other",code="404"} 1"#,
+        r#"rbg_metrics_adapter_missing_total{metric="queue_length",reason="stale"} 1"#,
+        r#"rbg_metrics_adapter_missing_total{metric="queue_length",reason="absent"} 1"#,
+        r#"rbg_metrics_adapter_missing_total{metric="queue_length",reason="older_than_pod"} 1"#,
+        r#"rbg_metrics_adapter_snapshot_samples{metric="queue_length"} 5"#,
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
 }

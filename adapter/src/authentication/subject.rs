@@ -2,6 +2,8 @@
 //!
 //! Reads the few bytes of DER that matter; knows nothing of trust.
 
+use crate::der::{Der, OBJECT_IDENTIFIER, SEQUENCE, SET};
+
 /// The parts of a certificate's subject that Kubernetes reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
@@ -11,9 +13,6 @@ pub struct Subject {
     pub organizations: Vec<String>,
 }
 
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 /// 2.5.4.3
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// 2.5.4.10
@@ -57,37 +56,6 @@ fn text(tag: u8, value: &[u8]) -> Option<String> {
     }
 }
 
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn element_of(&mut self, wanted: u8) -> Option<&'a [u8]> {
-        self.element().and_then(|(tag, content)| (tag == wanted).then_some(content))
-    }
-
-    /// Takes one element off; `None` when malformed or at the end.
-    fn element(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&[tag, first], mut rest) = self.0.split_first_chunk()?;
-        let mut length = usize::from(first);
-        if first >= 0x80 {
-            // Two length bytes are plenty for a name.
-            let count = usize::from(first & 0x7f);
-            if !(1..=2).contains(&count) {
-                return None;
-            }
-            let (bytes, after) = rest.split_at_checked(count)?;
-            length = bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-            rest = after;
-        }
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, content))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, DnType, DnValue, KeyPair};
@@ -114,7 +82,8 @@ mod tests {
     #[test]
     fn malformed_bytes_are_refused() {
         assert_eq!(Subject::parse(&[]), Some(Subject::default()));
-        for bytes in [&[0x31][..], &[0x31, 5, 0], &[0x30, 0], &[0x31, 2, 0x30, 1], &[0x31, 0x84, 0, 0, 0, 1]]
+        for bytes in
+            [&[0x31][..], &[0x31, 5, 0], &[0x30, 0], &[0x31, 2, 0x30, 1], &[0x31, 0x85, 0, 0, 0, 0, 1]]
         {
             assert_eq!(Subject::parse(bytes), None, "{bytes:x?}");
         }
