@@ -54,14 +54,40 @@ pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
     Client::try_from(config).map_err(ClientError::Client)
 }
 
+/// What a command line says about trust, which counts before what the cluster says.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Parts that are given.
+    pub given: Trust,
+    /// Whether the cluster is not asked.
+    pub skip_lookup: bool,
+    /// Whether to serve although the cluster does not say.
+    pub tolerate_failure: bool,
+}
+
+impl Overrides {
+    fn over(&self, mut trust: Trust) -> Arc<Trust> {
+        trust.front_proxy = self.given.front_proxy.clone().or(trust.front_proxy);
+        trust.client_ca = self.given.client_ca.clone().or(trust.client_ca);
+        Arc::new(trust)
+    }
+}
+
 /// Keeps `trust` as the ConfigMap says, until dropped; what was last usable stays when it is not.
 ///
 /// Needs the role `extension-apiserver-authentication-reader` in `kube-system`.
-pub async fn follow_trust(client: Client, trust: watch::Sender<Option<Arc<Trust>>>) {
+pub async fn follow_trust(client: Client, overrides: Overrides, trust: watch::Sender<Option<Arc<Trust>>>) {
+    if overrides.skip_lookup || overrides.tolerate_failure {
+        trust.send_replace(Some(overrides.over(Trust::default())));
+    }
+    if overrides.skip_lookup {
+        return trust.closed().await;
+    }
     let config_maps: Api<ConfigMap> = Api::namespaced(client, NAMESPACE);
     let only = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
     let events = watcher(config_maps, only).default_backoff();
     pin_mut!(events);
+    let mut is_failing = false;
     loop {
         let config_map = match events.try_next().await {
             Ok(Some(Event::Apply(config_map) | Event::InitApply(config_map))) => config_map,
@@ -78,18 +104,23 @@ pub async fn follow_trust(client: Client, trust: watch::Sender<Option<Arc<Trust>
             Ok(Some(Event::Init | Event::Delete(_))) => continue,
             Ok(None) => return,
             Err(error) => {
-                tracing::error!(
-                    %error,
-                    "the authorities of client certificates cannot be read: \
-                     bind the role extension-apiserver-authentication-reader in kube-system to the service account"
-                );
+                if !is_failing {
+                    tracing::error!(
+                        %error,
+                        "the authorities of client certificates cannot be read: \
+                         bind the role extension-apiserver-authentication-reader in kube-system to the service account"
+                    );
+                }
+                is_failing = true;
                 continue;
             }
         };
+        is_failing = false;
         match Trust::from_config_map(&config_map.data.unwrap_or_default()) {
             Ok(read) => {
+                let read = overrides.over(read);
                 tracing::info!(trust = ?read, "authorities of client certificates read");
-                trust.send_replace(Some(Arc::new(read)));
+                trust.send_replace(Some(read));
             }
             Err(error) => tracing::error!(%error, "authorities of client certificates kept as they were"),
         }

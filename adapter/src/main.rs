@@ -1,25 +1,31 @@
 //! The program: joins the parts, reads the clock, ends on SIGTERM.
 
-use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Parser;
 use jiff::Timestamp;
 use rbg_autoscaler::metrics::{
     catalog,
     collector::{self, Clock, Collector},
-    prometheus::PrometheusSource,
+    prometheus::{PrometheusClient, PrometheusSource},
 };
 use rbg_metrics_adapter::{
     app::{App, router},
-    authentication::token::{ApiTokenReview, Tokens},
+    authentication::{
+        token::{ApiTokenReview, Tokens},
+        trust::{Bundle, FrontProxy, Trust},
+    },
     authorization::{Authorizer, Memory, review::AccessReview},
-    check, cluster,
-    options::Options,
+    certificate::{self, Files, Origin},
+    check,
+    cluster::{self, Overrides},
+    options::{Access, Options, Serving},
     pods::PodCache,
     server,
     telemetry::Telemetry,
-    tls,
+    tls::{self, ServingCertificate},
+    upstream,
 };
 use tokio::{
     net::TcpListener,
@@ -35,8 +41,14 @@ fn main() -> ExitCode {
             &mut std::io::stdout().lock(),
         );
     }
-    let options = Options::parse();
+    let (options, foreign) = match Options::parse_foreign(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => error.exit(),
+    };
     log(&options);
+    for flag in foreign {
+        tracing::warn!(%flag, "flag of prometheus-adapter ignored: it has no meaning here");
+    }
     let _ = rustls::crypto::ring::default_provider().install_default();
     let ran = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match ran.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(options))) {
@@ -70,56 +82,93 @@ fn wall_clock() -> Clock {
 
 async fn run(options: Options) -> anyhow::Result<()> {
     let clock = wall_clock();
-    let client = cluster::client(options.kubeconfig.as_deref()).await?;
     let telemetry = Telemetry::default();
-    let mut collection =
-        collector::Options::every(options.interval.max(Duration::from_secs(1)), clock.clone());
-    let counting = telemetry.clone();
-    collection.on_query = Box::new(move |query| counting.queried(query));
-    let source = PrometheusSource::new(&options.prometheus_url, collection.timeout)?;
-    let collector = Collector::new(Arc::new(source), catalog::built_in(options.rate_window), collection);
+    let collector = collector(&options, &clock, &telemetry)?;
 
-    let files = options.tls_cert_file.as_deref().zip(options.tls_private_key_file.as_deref());
-    let certificate = if let Some((certificate, key)) = files {
-        tls::from_files(certificate, key)?
-    } else {
-        tracing::warn!("no serving certificate given: a self-signed one is made, which nobody can verify");
-        tls::self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?
-    };
-    let serving = Arc::new(tls::ServingCertificate::new(certificate));
-    let tls = tls::server_config(serving, !options.disable_http2)?;
-    let address = SocketAddr::new(options.bind_address, options.secure_port);
+    let (certificate, files) = certificate_origin(&options.serving).load()?;
+    certificate::note_expiry(&certificate, &telemetry);
+    let serving = Arc::new(ServingCertificate::new(certificate));
+    let only_tls13 = options.serving.tls_min_version == "VersionTLS13";
+    let tls = tls::server_config(serving.clone(), !options.serving.disable_http2, only_tls13)?;
+    let address = SocketAddr::new(options.serving.bind_address, options.serving.secure_port);
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
 
+    let own = options.cluster.kubeconfig.as_deref();
+    let client = cluster::client(own).await?;
+    let asks_who = cluster::client(options.cluster.authentication_kubeconfig.as_deref().or(own)).await?;
+    let asks_what = cluster::client(options.cluster.authorization_kubeconfig.as_deref().or(own)).await?;
     let pods = Arc::new(PodCache::default());
     let (trusted, trust) = watch::channel(None);
+    let overrides = trust_overrides(&options.access)?;
+    let access = options.access;
     let memory = Memory {
-        allowed: options.authorization_webhook_cache_authorized_ttl,
-        denied: options.authorization_webhook_cache_unauthorized_ttl,
+        allowed: access.authorization_webhook_cache_authorized_ttl,
+        denied: access.authorization_webhook_cache_unauthorized_ttl,
     };
-    let reviewer = Arc::new(AccessReview::new(client.clone()));
-    let authorizer = Authorizer::new(reviewer, memory, options.authorization_always_allow_paths);
-    let tokens = Tokens::new(
-        Arc::new(ApiTokenReview::new(client.clone())),
-        options.authentication_token_webhook_cache_ttl,
-    );
+    let token_reviews = Arc::new(ApiTokenReview::new(asks_who.clone()));
+    let reviewer = Arc::new(AccessReview::new(asks_what));
     let app = Arc::new(App {
         collector: collector.clone(),
         pods: pods.clone(),
         trust,
-        tokens,
-        authorizer,
-        telemetry,
+        tokens: Tokens::new(token_reviews, access.authentication_token_webhook_cache_ttl),
+        authorizer: Authorizer::new(reviewer, memory, access.authorization_always_allow_paths),
+        telemetry: telemetry.clone(),
         clock,
     });
 
-    tokio::spawn(cluster::follow_trust(client.clone(), trusted));
+    tokio::spawn(cluster::follow_trust(asks_who, overrides, trusted));
     tokio::spawn(async move { pods.run(client).await });
     tokio::spawn(async move { collector.run().await });
-    tracing::info!(%address, prometheus = options.prometheus_url, interval = ?options.interval, "serving");
+    if let Some(files) = files {
+        tokio::spawn(certificate::follow(files, serving, telemetry));
+    }
+    tracing::info!(%address, prometheus = app.collector.source_name(), interval = ?options.interval, "serving");
     server::serve(listener, Arc::new(tls).into(), router(app), stop()?).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn collector(options: &Options, clock: &Clock, telemetry: &Telemetry) -> anyhow::Result<Collector> {
+    let interval = options.interval.max(Duration::from_secs(1));
+    let mut collection = collector::Options::every(interval, clock.clone());
+    let counting = telemetry.clone();
+    collection.on_query = Box::new(move |query| counting.queried(query));
+    let settings = upstream::settings(&options.prometheus_url, &options.prometheus, collection.timeout)?;
+    let source = PrometheusSource::of(Arc::new(PrometheusClient::new(settings)?));
+    Ok(Collector::new(Arc::new(source), catalog::built_in(options.rate_window), collection))
+}
+
+fn certificate_origin(serving: &Serving) -> Origin {
+    let files = serving.tls_cert_file.clone().zip(serving.tls_private_key_file.clone());
+    if let Some((certificate, key)) = files {
+        return Origin::Files(Files { certificate, key });
+    }
+    tracing::warn!("no serving certificate given: a self-signed one is made, which nobody can verify");
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    Origin::SelfSigned { names, folder: serving.cert_dir.clone() }
+}
+
+/// What the command line says about trust.
+fn trust_overrides(access: &Access) -> anyhow::Result<Overrides> {
+    let bundle = |file: &Option<PathBuf>| -> anyhow::Result<Option<Bundle>> {
+        let Some(file) = file else { return Ok(None) };
+        let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        Ok(Some(Bundle::from_pem(&pem).map_err(|why| anyhow!("{} {why}", file.display()))?))
+    };
+    let front_proxy = bundle(&access.requestheader_client_ca_file)?.map(|ca| FrontProxy {
+        ca,
+        allowed_names: access.requestheader_allowed_names.clone(),
+        username_headers: access.requestheader_username_headers.clone(),
+        uid_headers: access.requestheader_uid_headers.clone(),
+        group_headers: access.requestheader_group_headers.clone(),
+        extra_prefixes: access.requestheader_extra_headers_prefix.clone(),
+    });
+    Ok(Overrides {
+        given: Trust { front_proxy, client_ca: bundle(&access.client_ca_file)? },
+        skip_lookup: access.authentication_skip_lookup,
+        tolerate_failure: access.authentication_tolerate_lookup_failure,
+    })
 }
 
 /// Is done on SIGTERM or SIGINT.

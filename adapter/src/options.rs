@@ -1,8 +1,13 @@
 //! [`Options`]: the command line, a superset of prometheus-adapter's.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{ArgAction, Parser, ValueEnum};
+
+pub mod duration;
+mod foreign;
+
+pub use foreign::Foreign;
 
 /// Serves LLM metrics to the Horizontal Pod Autoscaler as custom.metrics.k8s.io.
 #[derive(Clone, Debug, Parser)]
@@ -16,48 +21,163 @@ pub struct Options {
         value_name = "URL"
     )]
     pub prometheus_url: String,
+    #[expect(missing_docs, reason = "a doc comment here would become the program's description")]
+    #[command(flatten)]
+    pub prometheus: Prometheus,
     /// How often each signal is collected.
-    #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = duration::parse)]
     pub interval: Duration,
     /// What rates are taken over: at least four scrapes; ratios and quantiles over five times as much.
-    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration::parse)]
     pub rate_window: Duration,
-    /// The address to listen on.
-    #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
-    pub bind_address: IpAddr,
-    /// The port to serve HTTPS on.
-    #[arg(long, default_value_t = 443, value_name = "PORT")]
-    pub secure_port: u16,
-    /// The serving certificate, PEM, intermediates behind it; a self-signed one is made when absent.
-    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
-    pub tls_cert_file: Option<PathBuf>,
-    /// The serving certificate's key, PEM.
-    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
-    pub tls_private_key_file: Option<PathBuf>,
-    /// Serve HTTP/1.1 only.
-    #[arg(long)]
-    pub disable_http2: bool,
-    /// How to reach the API server; the pod's service account when absent.
-    #[arg(long, visible_alias = "lister-kubeconfig", env = "KUBECONFIG", value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-    /// Paths that everybody may read; a trailing * stands for anything.
-    #[arg(long, value_delimiter = ',', default_value = "/healthz,/readyz,/livez", value_name = "PATHS")]
-    pub authorization_always_allow_paths: Vec<String>,
-    /// How long it is remembered whose a bearer token is.
-    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
-    pub authentication_token_webhook_cache_ttl: Duration,
-    /// How long a permission is remembered.
-    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration)]
-    pub authorization_webhook_cache_authorized_ttl: Duration,
-    /// How long a refusal is remembered.
-    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
-    pub authorization_webhook_cache_unauthorized_ttl: Duration,
+    #[expect(missing_docs, reason = "a doc comment here would become the program's description")]
+    #[command(flatten)]
+    pub serving: Serving,
+    #[expect(missing_docs, reason = "a doc comment here would become the program's description")]
+    #[command(flatten)]
+    pub cluster: Cluster,
+    #[expect(missing_docs, reason = "a doc comment here would become the program's description")]
+    #[command(flatten)]
+    pub access: Access,
     /// How much is logged: 0 what an operator must know, 4 each collection, 6 and more everything.
     #[arg(short = 'v', long = "v", default_value_t = 0, value_name = "LEVEL")]
     pub verbosity: u8,
     /// Ignored: the chart of prometheus-adapter repeats the program's name here.
     #[arg(hide = true)]
     pub ignored: Vec<String>,
+}
+
+/// How Prometheus is spoken to.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Prometheus")]
+pub struct Prometheus {
+    /// A header for every query, `name=value` or `name: value`; may be repeated.
+    #[arg(long = "prometheus-header", value_name = "HEADER")]
+    pub prometheus_headers: Vec<String>,
+    /// The method of queries; long ones go by POST in any case.
+    #[arg(long, default_value = "GET", ignore_case = true, value_name = "METHOD")]
+    pub prometheus_verb: Verb,
+    /// A file with a bearer token, read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub prometheus_token_file: Option<PathBuf>,
+    /// Who signed Prometheus' certificate, PEM; the system's authorities when absent.
+    #[arg(long, value_name = "FILE")]
+    pub prometheus_ca_file: Option<PathBuf>,
+    /// Our certificate towards Prometheus, PEM.
+    #[arg(long, value_name = "FILE", requires = "prometheus_client_tls_key_file")]
+    pub prometheus_client_tls_cert_file: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE", requires = "prometheus_client_tls_cert_file")]
+    pub prometheus_client_tls_key_file: Option<PathBuf>,
+    /// Use the pod's service account towards Prometheus.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", conflicts_with = "prometheus_auth_config")]
+    pub prometheus_auth_incluster: bool,
+    /// A kubeconfig file whose token or certificate is used towards Prometheus.
+    #[arg(long, value_name = "FILE")]
+    pub prometheus_auth_config: Option<PathBuf>,
+}
+
+/// The method of queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Verb {
+    /// In the URL.
+    #[value(name = "GET")]
+    Get,
+    /// In a form.
+    #[value(name = "POST")]
+    Post,
+}
+
+/// What is served where.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Serving")]
+pub struct Serving {
+    /// The address to listen on.
+    #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
+    pub bind_address: IpAddr,
+    /// The port to serve HTTPS on.
+    #[arg(long, default_value_t = 443, value_name = "PORT")]
+    pub secure_port: u16,
+    /// The serving certificate, PEM, intermediates behind it, read again when it changes; a self-signed one is made when absent.
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// The serving certificate's key, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// A folder that keeps the self-signed certificate; in memory only when absent.
+    #[arg(long, value_name = "FOLDER")]
+    pub cert_dir: Option<PathBuf>,
+    /// The oldest TLS version: `VersionTLS12` or `VersionTLS13`.
+    #[arg(long, default_value = "VersionTLS12", value_name = "VERSION",
+        value_parser = ["", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"])]
+    pub tls_min_version: String,
+    /// Serve HTTP/1.1 only.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true")]
+    pub disable_http2: bool,
+}
+
+/// How the API server is reached.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct Cluster {
+    /// How to reach the API server; the pod's service account when absent.
+    #[arg(long, visible_alias = "lister-kubeconfig", env = "KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The same for questions of who somebody is.
+    #[arg(long, value_name = "FILE")]
+    pub authentication_kubeconfig: Option<PathBuf>,
+    /// The same for questions of what somebody may do.
+    #[arg(long, value_name = "FILE")]
+    pub authorization_kubeconfig: Option<PathBuf>,
+}
+
+/// Who is believed and what they may do.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Access")]
+pub struct Access {
+    /// Who signs client certificates, PEM; what the cluster says when absent.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+    /// Who signs the front proxy's certificates, PEM; what the cluster says when absent.
+    #[arg(long, value_name = "FILE")]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+    /// With that file: common names the front proxy may have; any when empty.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub requestheader_allowed_names: Vec<String>,
+    /// With that file: headers that hold the user's name.
+    #[arg(long, value_delimiter = ',', default_value = "x-remote-user", value_name = "HEADERS")]
+    pub requestheader_username_headers: Vec<String>,
+    /// With that file: headers that hold the user's unique id.
+    #[arg(long, value_delimiter = ',', default_value = "x-remote-uid", value_name = "HEADERS")]
+    pub requestheader_uid_headers: Vec<String>,
+    /// With that file: headers that hold the user's groups.
+    #[arg(long, value_delimiter = ',', default_value = "x-remote-group", value_name = "HEADERS")]
+    pub requestheader_group_headers: Vec<String>,
+    /// With that file: beginnings of headers that hold other attributes of the user.
+    #[arg(long, value_delimiter = ',', default_value = "x-remote-extra-", value_name = "PREFIXES")]
+    pub requestheader_extra_headers_prefix: Vec<String>,
+    /// Do not ask the cluster whose certificates count; only the files above do.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true")]
+    pub authentication_skip_lookup: bool,
+    /// Serve although the cluster does not say whose certificates count.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true")]
+    pub authentication_tolerate_lookup_failure: bool,
+    /// How long it is remembered whose a bearer token is.
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration::parse)]
+    pub authentication_token_webhook_cache_ttl: Duration,
+    /// Paths that everybody may read; a trailing * stands for anything.
+    #[arg(long, value_delimiter = ',', default_value = "/healthz,/readyz,/livez", value_name = "PATHS")]
+    pub authorization_always_allow_paths: Vec<String>,
+    /// How long a permission is remembered: longer than the 15 s between two looks of the HPA controller.
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration::parse)]
+    pub authorization_webhook_cache_authorized_ttl: Duration,
+    /// How long a refusal is remembered.
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration::parse)]
+    pub authorization_webhook_cache_unauthorized_ttl: Duration,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -68,39 +188,18 @@ const EXAMPLES: &str = "Examples:
     rbg-metrics-adapter --kubeconfig ~/.kube/config --prometheus-url http://127.0.0.1:9090 --secure-port 6443
 
   What a client gets:
-    kubectl get --raw '/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/pods/*/queue_length'";
+    kubectl get --raw '/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/pods/*/queue_length'
 
-/// Parses a Go duration, such as `30s`, `1m30s` or `250ms`.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let refuse = || format!("{text:?} is no duration; write for example 30s or 1m30s");
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    if rest == "0" {
-        return Ok(total);
+Flags of prometheus-adapter that have no meaning here (audit, klog) are accepted, with a warning.";
+
+impl Options {
+    /// Parses a command line as prometheus-adapter takes it; flags that have no meaning here are returned beside.
+    pub fn parse_foreign(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<(Self, Vec<Foreign>), clap::Error> {
+        let (own, foreign) = foreign::split(arguments);
+        Ok((Self::try_parse_from(own)?, foreign))
     }
-    if rest.is_empty() {
-        return Err(refuse());
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(refuse)?;
-        let (number, tail) = rest.split_at(digits);
-        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 0.001,
-            "us" | "µs" => 0.000_001,
-            "ns" => 0.000_000_001,
-            _ => return Err(refuse()),
-        };
-        let number: f64 = number.parse().map_err(|_| refuse())?;
-        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| refuse())?;
-        total = total.checked_add(part).ok_or_else(refuse)?;
-        rest = tail;
-    }
-    Ok(total)
 }
 
 #[cfg(test)]
@@ -109,6 +208,12 @@ mod tests {
 
     use super::*;
 
+    fn parse(arguments: &[&str]) -> (Options, Vec<String>) {
+        let arguments = arguments.iter().map(OsString::from);
+        let (options, foreign) = Options::parse_foreign(arguments).unwrap_or_else(|error| panic!("{error}"));
+        (options, foreign.iter().map(ToString::to_string).collect())
+    }
+
     #[test]
     fn the_command_line_is_sound() {
         Options::command().debug_assert();
@@ -116,26 +221,44 @@ mod tests {
 
     #[test]
     fn the_chart_of_prometheus_adapter_starts_it() {
-        let options = Options::parse_from([
+        let (options, foreign) = parse(&[
             "/adapter",
             "/adapter",
             "--secure-port=6443",
+            "--cert-dir=/tmp/cert",
+            "--logtostderr=true",
+            "--prometheus-url=http://prometheus.default.svc:9090",
+            "--metrics-relist-interval=1m",
             "--v=4",
-            "--prometheus-url=http://p:9090/",
         ]);
-        assert_eq!((options.secure_port, options.verbosity), (6443, 4));
+        assert_eq!((options.serving.secure_port, options.verbosity), (6443, 4));
         assert_eq!(options.ignored, ["/adapter"]);
+        assert_eq!(foreign, ["--logtostderr"]);
     }
 
     #[test]
-    fn durations_are_go_s() {
-        for (text, milliseconds) in
-            [("15s", 15_000), ("1m30s", 90_000), ("250ms", 250), ("1.5h", 5_400_000), ("0", 0)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for text in ["", "5", "s", "1x", "-1s", "1s2", "1..5s", "99999999999999999999h"] {
-            assert!(duration(text).is_err(), "{text:?}");
-        }
+    fn takes_every_form_of_a_flag() {
+        let (options, foreign) = parse(&[
+            "adapter",
+            "--disable-http2",
+            "--secure_port",
+            "7443",
+            "--prometheus-header=X-Scope-OrgID=a",
+            "--prometheus-header",
+            "X-Other: b",
+            "--prometheus-verb=post",
+            "--authentication-skip-lookup=false",
+            "--audit-log-path",
+            "-",
+            "--profiling",
+            "-v",
+            "6",
+        ]);
+        assert!(options.serving.disable_http2 && !options.access.authentication_skip_lookup);
+        assert_eq!((options.serving.secure_port, options.verbosity), (7443, 6));
+        assert_eq!(options.prometheus.prometheus_headers, ["X-Scope-OrgID=a", "X-Other: b"]);
+        assert_eq!(options.prometheus.prometheus_verb, Verb::Post);
+        assert_eq!(foreign, ["--audit-log-path", "--profiling"]);
+        assert!(Options::parse_foreign(["adapter", "--frobnicate"].map(OsString::from)).is_err());
     }
 }

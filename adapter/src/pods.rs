@@ -115,8 +115,12 @@ impl PodCache {
         let events = watcher(pods, watcher::Config::default().any_semantic()).default_backoff();
         pin_mut!(events);
         let mut listed: HashMap<String, Pods> = HashMap::new();
+        let mut is_failing = false;
         loop {
-            match events.try_next().await {
+            let event = events.try_next().await;
+            // A watch that keeps failing is told once.
+            let failed_before = std::mem::replace(&mut is_failing, event.is_err());
+            match event {
                 Ok(Some(Event::Init)) => listed.clear(),
                 Ok(Some(Event::InitApply(pod))) => put(&mut listed, pod),
                 Ok(Some(Event::InitDone)) => {
@@ -132,6 +136,7 @@ impl PodCache {
                     remove(&mut namespaces, namespace, name);
                 }
                 Ok(None) => return,
+                Err(error) if failed_before => tracing::debug!(%error, "pods cannot be watched"),
                 Err(error) => {
                     tracing::warn!(%error, "pods cannot be watched: does the role allow list and watch?");
                 }

@@ -14,6 +14,7 @@ use rustls::{
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     sign::CertifiedKey,
+    version::{TLS12, TLS13},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
 
@@ -60,49 +61,77 @@ impl ServingCertificate {
     }
 }
 
-impl ResolvesServerCert for ServingCertificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.read().unwrap_or_else(PoisonError::into_inner).clone())
+impl ServingCertificate {
+    /// Returns the certificate that the next connection gets.
+    pub fn current(&self) -> Arc<CertifiedKey> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Reads a certificate chain and its key from PEM files.
-pub fn from_files(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
-    let file = |path: &Path, why: String| CertificateError::File { path: path.display().to_string(), why };
-    let read = |path: &Path| std::fs::read(path).map_err(|error| file(path, error.to_string()));
-    let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| file(certificate, error.to_string()))?;
-    if chain.is_empty() {
-        return Err(file(certificate, "holds no certificate".to_owned()));
+impl ResolvesServerCert for ServingCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
     }
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| file(key, error.to_string()))?;
-    let certified = CertifiedKey::from_der(chain, private, &provider())
-        .map_err(|error| file(key, format!("cannot be used with {}: {error}", certificate.display())))?;
-    Ok(certified)
+}
+
+impl CertificateError {
+    /// Returns the error of an unusable file.
+    pub fn file(path: &Path, why: impl Into<String>) -> Self {
+        Self::File { path: path.display().to_string(), why: why.into() }
+    }
+}
+
+/// Reads a certificate chain and its key, each with the file that it came from.
+pub fn from_pem(certificate: (&[u8], &Path), key: (&[u8], &Path)) -> Result<CertifiedKey, CertificateError> {
+    let chain = CertificateDer::pem_slice_iter(certificate.0)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| CertificateError::file(certificate.1, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(CertificateError::file(certificate.1, "holds no certificate"));
+    }
+    let private = PrivateKeyDer::from_pem_slice(key.0)
+        .map_err(|error| CertificateError::file(key.1, error.to_string()))?;
+    CertifiedKey::from_der(chain, private, &provider()).map_err(|error| {
+        CertificateError::file(key.1, format!("cannot be used with {}: {error}", certificate.1.display()))
+    })
+}
+
+/// A self-signed certificate and its key, PEM.
+pub struct SelfSigned {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
 }
 
 /// Makes a self-signed certificate for these names, for when none is given.
 ///
 /// The aggregation layer must then be told not to verify it (`insecureSkipTLSVerify`).
-pub fn self_signed(names: Vec<String>) -> Result<CertifiedKey, CertificateError> {
-    let generate = |why: String| CertificateError::Generate { why };
-    let made = rcgen::generate_simple_self_signed(names).map_err(|error| generate(error.to_string()))?;
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())
-        .map_err(|error| generate(error.to_owned()))?;
-    CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider())
-        .map_err(|error| generate(error.to_string()))
+pub fn self_signed(names: Vec<String>) -> Result<SelfSigned, CertificateError> {
+    let made = rcgen::generate_simple_self_signed(names)
+        .map_err(|error| CertificateError::Generate { why: error.to_string() })?;
+    Ok(SelfSigned { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() })
 }
 
-/// Returns the settings of the server's side: TLS 1.2 and later, HTTP/2 unless it is switched off.
+impl SelfSigned {
+    /// Returns what can be served.
+    pub fn usable(&self) -> Result<CertifiedKey, CertificateError> {
+        let made = Path::new("self-signed");
+        from_pem((self.certificate.as_bytes(), made), (self.key.as_bytes(), made))
+    }
+}
+
+/// Returns the settings of the server's side: TLS 1.2 and later or TLS 1.3 only, HTTP/2 unless it is switched off.
 pub fn server_config(
     certificate: Arc<ServingCertificate>,
     is_http2: bool,
+    only_tls13: bool,
 ) -> Result<ServerConfig, CertificateError> {
     let provider = Arc::new(provider());
+    let versions: &[_] = if only_tls13 { &[&TLS13] } else { &[&TLS12, &TLS13] };
     let verifier = Arc::new(AnyClient { algorithms: provider.signature_verification_algorithms });
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|error| CertificateError::Setup { why: error.to_string() })?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(certificate);
@@ -173,18 +202,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unusable_files_are_named() {
-        let missing = Path::new("/nowhere/tls.crt");
-        let error = from_files(missing, missing).expect_err("not there");
-        assert!(error.to_string().starts_with("/nowhere/tls.crt: "), "{error}");
-    }
-
-    #[test]
     fn a_certificate_is_made_when_none_is_given() {
-        let certificate = self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("made");
+        let certificate = self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])
+            .and_then(|made| made.usable())
+            .expect("made");
         assert_eq!(certificate.cert.len(), 1);
         let serving = Arc::new(ServingCertificate::new(certificate));
-        let config = server_config(serving, true).expect("set up");
+        let config = server_config(serving, true, false).expect("set up");
         assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     }
 }

@@ -103,6 +103,11 @@ impl Collector {
         Self { shared: Arc::new(Shared { source, options, wanted, changed: Notify::new(), published }) }
     }
 
+    /// Names the source, without credentials.
+    pub fn source_name(&self) -> String {
+        self.shared.source.name()
+    }
+
     /// Returns the signal of a name.
     pub fn signal(&self, name: &str) -> Option<Arc<Signal>> {
         self.wanted().catalog.get(name).cloned()
