@@ -17,6 +17,7 @@ async fn behind_the_aggregation_layer() {
     answers::values_for_people_and_controllers(&world).await;
     answers::discovery(&world).await;
     security::who_is_nobody_or_may_not(&world).await;
+    security::the_certificate_changes_under_load(&world).await;
     hpa::a_deployment_follows_its_queue(&world).await;
     outage::prometheus_goes_and_comes_back(&world).await;
     world.stop().await;

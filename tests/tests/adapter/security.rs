@@ -1,8 +1,13 @@
 //! Requests past kube-apiserver, and users without permission.
 
-use rbg_autoscaler_tests::control_plane::client;
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::ServiceAccount,
+};
+use kube::{Api, api::PostParams};
+use rbg_autoscaler_tests::{control_plane::client, harness::eventually};
 
-use crate::world::World;
+use crate::world::{PATIENCE, World};
 
 pub async fn who_is_nobody_or_may_not(world: &World) {
     let path = world.path("v1beta2", "pods/*/queue_length");
@@ -33,14 +38,52 @@ pub async fn who_is_nobody_or_may_not(world: &World) {
     let admin = pki.user("admin", Some("system:masters")).unwrap();
     assert_eq!(world.direct(&path, Some(admin), &[]).await.0, 200);
 
+    let bearer = |token: &str| format!("Bearer {token}");
+    let token = token_of(world, "rbg-autoscaler", "rbg-metrics-adapter").await;
+    let (code, text) = world.direct(&path, None, &[("authorization", &bearer(&token))]).await;
+    assert_eq!(code, 403, "a service account's token is believed, but it may not: {text}");
+    assert!(text.contains("system:serviceaccount:rbg-autoscaler:rbg-metrics-adapter"), "{text}");
+    let (code, text) = world.direct(&path, None, &[("authorization", &bearer("nonsense"))]).await;
+    assert_eq!(code, 401, "{text}");
+
     for open in ["/livez", "/readyz", "/healthz"] {
         assert_eq!(world.direct(open, None, &[]).await, (200, "ok".to_owned()), "{open}");
     }
     assert_eq!(world.direct("/metrics", None, &[]).await.0, 403);
+    let (code, text) = world.direct("/metrics", Some(pki.front_proxy_client()), &master).await;
+    assert_eq!(code, 200);
+    assert!(text.contains(r#"rbg_metrics_adapter_upstream_queries_total{outcome="ok"}"#), "{text}");
 
     // The same through kube-apiserver: it lets authenticated users reach aggregated APIs only with permission.
     let kubeconfig = world.plane.user("jane", None).unwrap();
     let request = axum::http::Request::get(&path).body(Vec::new()).unwrap();
     let refused = client(&kubeconfig).await.unwrap().request_text(request).await.unwrap_err();
     assert!(refused.to_string().contains("forbidden"), "{refused}");
+}
+
+async fn token_of(world: &World, namespace: &str, name: &str) -> String {
+    let accounts: Api<ServiceAccount> = Api::namespaced(world.plane.client().await.unwrap(), namespace);
+    let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
+    let answer = accounts.create_token_request(name, &PostParams::default(), &request).await.unwrap();
+    answer.status.unwrap().token
+}
+
+/// A new certificate is served without a restart, and no request fails meanwhile.
+pub async fn the_certificate_changes_under_load(world: &World) {
+    let path = world.path("v1beta2", "pods/*/queue_length");
+    let renewed = world.plane.pki().server("adapter-renewed", &[&World::host()]).unwrap();
+    std::fs::copy(&renewed.certificate, &world.certificate.certificate).unwrap();
+    std::fs::copy(&renewed.key, &world.certificate.key).unwrap();
+    let mut requests = 0;
+    eventually("the new certificate is taken over", PATIENCE, async || {
+        for _ in 0..20 {
+            world.raw(&path).await.unwrap();
+            requests += 1;
+        }
+        Ok(world.log().await.contains("serving certificate taken over").then_some(()))
+    })
+    .await
+    .unwrap();
+    world.raw(&path).await.unwrap();
+    assert!(requests >= 20);
 }

@@ -25,6 +25,7 @@ pub struct World {
     pub namespace: Namespace,
     pub fleet: Fleet,
     pub port: u16,
+    pub certificate: CertificateFiles,
     adapter: Mutex<Program>,
 }
 
@@ -71,7 +72,17 @@ impl World {
             let service = ApiService::register(&client, GROUP, version, port, &plane.pki().ca()).await?;
             service.available(&client, PATIENCE).await?;
         }
-        Ok(Self { plane, namespace, fleet, port, adapter: Mutex::new(adapter) })
+        Ok(Self { plane, namespace, fleet, port, certificate, adapter: Mutex::new(adapter) })
+    }
+
+    /// The host name that the adapter's certificate is for.
+    pub fn host() -> String {
+        ApiService::host(GROUP)
+    }
+
+    /// What the adapter has printed.
+    pub async fn log(&self) -> String {
+        self.adapter.lock().await.log()
     }
 
     /// Ends the adapter as Kubernetes does.
