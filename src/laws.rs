@@ -1,13 +1,14 @@
 //! The laws of a decision, over random groups: gangs, ratios, windows, limits, sleep, capacity and failures mixed.
 //!
-//! A few hundred cases each by default; `RBGA_LAW_CASES=100000` (or `make laws`) runs as many as it says.
+//! A few hundred cases each by default, always the same, so that a test run says something of the change under test;
+//! `RBGA_LAW_CASES=100000` (or `make laws`) runs as many new ones as it says.
 
 mod case;
 mod document;
 mod group;
 mod load;
 
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, TestCaseError, TestRng, TestRunner};
 
 use self::case::GroupCase;
 use crate::{
@@ -21,10 +22,20 @@ fn hold(
     cases: impl proptest::strategy::Strategy<Value = GroupCase>,
     law: impl Fn(&GroupCase) -> Result<(), String>,
 ) {
-    let wanted = std::env::var("RBGA_LAW_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(256);
-    let config =
-        Config { cases: wanted, failure_persistence: None, max_shrink_iters: 4_000, ..Config::default() };
-    let broken = TestRunner::new(config).run(&cases, |case| law(&case).map_err(TestCaseError::fail));
+    let asked = std::env::var("RBGA_LAW_CASES").ok().and_then(|text| text.parse().ok());
+    let config = Config {
+        cases: asked.unwrap_or(256),
+        failure_persistence: None,
+        max_shrink_iters: 4_000,
+        ..Config::default()
+    };
+    let mut runner = if asked.is_some() {
+        TestRunner::new(config)
+    } else {
+        let same = TestRng::deterministic_rng(config.rng_algorithm);
+        TestRunner::new_with_rng(config, same)
+    };
+    let broken = runner.run(&cases, |case| law(&case).map_err(TestCaseError::fail));
     if let Err(broken) = broken {
         panic!("{broken}");
     }
