@@ -20,6 +20,7 @@ use crate::{
     custom,
     discovery::{Discovery, Exposed},
     document::{Document, JSON, refusal},
+    engine::Engine,
     openapi,
     peer::Peer,
     pods::PodCache,
@@ -34,6 +35,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct App {
     /// The signals.
     pub collector: Collector,
+    /// The rules at work; without a configuration it answers nothing.
+    pub engine: Arc<Engine>,
     /// The cluster's pods.
     pub pods: Arc<PodCache>,
     /// Whose certificates count; nothing until it has been read.
@@ -148,8 +151,12 @@ async fn answer(
     let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
     match MetricRequest::parse(path_and_query)? {
         MetricRequest::Custom(request) => {
-            let now = (app.clock)();
-            let known = custom::answer(&app.collector, &app.pods, &app.telemetry, &request, now).await;
+            let selector = target.first("labelSelector").unwrap_or_default();
+            let mut known = app.engine.custom(&request, selector).await;
+            if known.is_none() {
+                let now = (app.clock)();
+                known = custom::answer(&app.collector, &app.pods, &app.telemetry, &request, now).await;
+            }
             let (metric, resource) = (&request.metric, &request.resource);
             let unknown = || {
                 Err(RequestError::not_found(format!(
@@ -158,7 +165,8 @@ async fn answer(
             };
             Document::values(known.unwrap_or_else(unknown)?, is_pretty)
         }
-        MetricRequest::External(_) | MetricRequest::Resource(_) => Err(RequestError::no_such_path()),
+        MetricRequest::External(request) => Document::values(app.engine.external(&request).await?, is_pretty),
+        MetricRequest::Resource(_) => Err(RequestError::no_such_path()),
     }
 }
 
@@ -223,12 +231,21 @@ fn forbidden(user: &User, attributes: &Attributes, why: &str) -> RequestError {
 
 fn discovery(app: &App) -> Discovery {
     let signals = app.collector.signals();
-    let exposed = signals.iter().map(|signal| Exposed {
-        resource: "pods".to_owned(),
-        metric: signal.name.clone(),
-        namespaced: true,
-    });
-    Discovery::new(exposed.collect(), None)
+    let mut custom: Vec<Exposed> = signals
+        .iter()
+        .map(|signal| Exposed { resource: "pods".to_owned(), metric: signal.name.clone(), namespaced: true })
+        .collect();
+    let Some(book) = app.engine.book() else { return Discovery::new(custom, None) };
+    let mut external = Vec::new();
+    for exposed in book.registry().exposed() {
+        if exposed.api == EXTERNAL_GROUP {
+            external.push(exposed.name);
+        } else if let Some((resource, metric)) = exposed.name.split_once('/') {
+            let (resource, metric) = (resource.to_owned(), metric.to_owned());
+            custom.push(Exposed { resource, metric, namespaced: exposed.namespaced });
+        }
+    }
+    Discovery::new(custom, book.rules().asks.external.then_some(external))
 }
 
 /// What a request counts as: its group and version, and its resource if it is one of few.

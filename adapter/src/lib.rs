@@ -11,6 +11,7 @@ pub mod custom;
 pub mod der;
 pub mod discovery;
 pub mod document;
+pub mod engine;
 pub mod openapi;
 pub mod options;
 pub mod peer;

@@ -20,6 +20,7 @@ use rbg_metrics_adapter::{
     certificate::{self, Files, Origin},
     check,
     cluster::{self, Overrides},
+    engine::{Engine, configuration::Configuration, objects::ApiLister},
     options::{Access, Options, Serving},
     pods::PodCache,
     server,
@@ -83,7 +84,7 @@ fn wall_clock() -> Clock {
 async fn run(options: Options) -> anyhow::Result<()> {
     let clock = wall_clock();
     let telemetry = Telemetry::default();
-    let collector = collector(&options, &clock, &telemetry)?;
+    let (prometheus, collector) = collector(&options, &clock, &telemetry)?;
 
     let (certificate, files) = certificate_origin(&options.serving).load()?;
     certificate::note_expiry(&certificate, &telemetry);
@@ -98,6 +99,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let asks_who = cluster::client(options.cluster.authentication_kubeconfig.as_deref().or(own)).await?;
     let asks_what = cluster::client(options.cluster.authorization_kubeconfig.as_deref().or(own)).await?;
     let pods = Arc::new(PodCache::default());
+    let lister = Arc::new(ApiLister::new(client.clone()));
+    let interval = options.interval.max(Duration::from_secs(1));
+    let engine = Arc::new(Engine::new(prometheus, lister, pods.clone(), interval, clock.clone()));
     let (trusted, trust) = watch::channel(None);
     let overrides = trust_overrides(&options.access)?;
     let access = options.access;
@@ -109,6 +113,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let reviewer = Arc::new(AccessReview::new(asks_what));
     let app = Arc::new(App {
         collector: collector.clone(),
+        engine: engine.clone(),
         pods: pods.clone(),
         trust,
         tokens: Tokens::new(token_reviews, access.authentication_token_webhook_cache_ttl),
@@ -117,6 +122,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
         clock,
     });
 
+    if let Some(file) = options.config {
+        let relist_every = options.metrics_relist_interval;
+        let max_age = options.metrics_max_age;
+        let max_age = if max_age.is_zero() { relist_every } else { max_age };
+        let signals = catalog::built_in(options.rate_window);
+        let configuration = Configuration { file, relist_every, max_age, signals };
+        tokio::spawn(configuration.follow(engine, collector.clone(), client.clone(), telemetry.clone()));
+    }
     tokio::spawn(cluster::follow_trust(asks_who, overrides, trusted));
     tokio::spawn(async move { pods.run(client).await });
     tokio::spawn(async move { collector.run().await });
@@ -129,14 +142,19 @@ async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn collector(options: &Options, clock: &Clock, telemetry: &Telemetry) -> anyhow::Result<Collector> {
+fn collector(
+    options: &Options,
+    clock: &Clock,
+    telemetry: &Telemetry,
+) -> anyhow::Result<(Arc<PrometheusClient>, Collector)> {
     let interval = options.interval.max(Duration::from_secs(1));
     let mut collection = collector::Options::every(interval, clock.clone());
     let counting = telemetry.clone();
     collection.on_query = Box::new(move |query| counting.queried(query));
     let settings = upstream::settings(&options.prometheus_url, &options.prometheus, collection.timeout)?;
-    let source = PrometheusSource::of(Arc::new(PrometheusClient::new(settings)?));
-    Ok(Collector::new(Arc::new(source), catalog::built_in(options.rate_window), collection))
+    let client = Arc::new(PrometheusClient::new(settings)?);
+    let source = Arc::new(PrometheusSource::of(client.clone()));
+    Ok((client, Collector::new(source, catalog::built_in(options.rate_window), collection)))
 }
 
 fn certificate_origin(serving: &Serving) -> Origin {

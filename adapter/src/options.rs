@@ -30,6 +30,15 @@ pub struct Options {
     /// What rates are taken over: at least four scrapes; ratios and quantiles over five times as much.
     #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration::parse)]
     pub rate_window: Duration,
+    /// A file with rules (prometheus-adapter's form, or name and query), read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How often the series behind rules are listed.
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = duration::parse)]
+    pub metrics_relist_interval: Duration,
+    /// Series not seen for this long are gone; 0 stands for the relist interval.
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = duration::parse)]
+    pub metrics_max_age: Duration,
     #[expect(missing_docs, reason = "a doc comment here would become the program's description")]
     #[command(flatten)]
     pub serving: Serving,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rbg_autoscaler::{
     metrics::{
         Sample, Signal, SourceError, catalog, collector,
+        prometheus::{PrometheusClient, Settings},
         source::{Answer, Source},
     },
     units::MilliValue,
@@ -21,7 +22,9 @@ use super::*;
 use crate::{
     authentication::token::{Owner, TokenReviewer},
     authorization::{Memory, Reviewer},
+    engine::objects::ObjectLister,
     pods::{Pod, Pods},
+    rules::resources::ObjectKind,
 };
 
 const NOW: &str = "2026-11-20T10:00:30Z";
@@ -89,6 +92,20 @@ impl TokenReviewer for OneToken {
     }
 }
 
+/// A cluster without other objects.
+struct NoObjects;
+
+impl ObjectLister for NoObjects {
+    fn list<'a>(
+        &'a self,
+        _: &'a ObjectKind,
+        _: Option<&'a str>,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<String>, String>> {
+        futures::future::ready(Ok(Vec::new())).boxed()
+    }
+}
+
 struct World {
     app: Arc<App>,
     engines: Arc<Engines>,
@@ -142,9 +159,15 @@ fn world() -> World {
     let memory = Memory { allowed: Duration::from_secs(10), denied: Duration::from_secs(10) };
     let authorizer = Authorizer::new(Arc::new(OnlyHpa), memory, vec!["/healthz".to_owned()]);
     let trust = watch::channel(Some(Arc::new(trust))).1;
+    let prometheus = Settings::new("http://127.0.0.1:1", Duration::from_secs(1));
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let prometheus = Arc::new(PrometheusClient::new(prometheus).expect("a client"));
+    let engine =
+        Engine::new(prometheus, Arc::new(NoObjects), pods.clone(), Duration::from_secs(15), clock.clone());
+    let engine = Arc::new(engine);
     let tokens = Tokens::new(Arc::new(OneToken), Duration::from_secs(10));
     let telemetry = Telemetry::default();
-    let app = Arc::new(App { collector, pods, trust, tokens, authorizer, telemetry, clock });
+    let app = Arc::new(App { collector, engine, pods, trust, tokens, authorizer, telemetry, clock });
     World { app, engines, peer: Arc::new(Peer::new(vec![certificate])) }
 }
 

@@ -49,8 +49,6 @@ const WITH_VALUE: &[&str] = &[
     "log-file-max-size",
     "log-flush-frequency",
     "logging-format",
-    "metrics-max-age",
-    "metrics-relist-interval",
     "stderrthreshold",
     "tls-cipher-suites",
     "tls-sni-cert-key",
@@ -58,7 +56,7 @@ const WITH_VALUE: &[&str] = &[
 ];
 
 /// Flags that are set by everybody who deploys prometheus-adapter and whose loss nobody needs to hear of.
-const SILENT: &[&str] = &["metrics-relist-interval", "metrics-max-age", "discovery-interval"];
+const SILENT: &[&str] = &["discovery-interval"];
 
 /// Returns the arguments that are ours, underscores in flags' names turned to dashes, and the foreign flags.
 pub fn split(arguments: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, Vec<Foreign>) {

@@ -38,6 +38,8 @@ pub struct Plan {
     pub query: String,
     /// The label by which samples of the answer are matched to objects; `None` for external metrics.
     pub label: Option<String>,
+    /// The label of the namespace, for objects that have one.
+    pub namespace_label: Option<String>,
     /// One query for all objects, if there is one.
     pub batch: Option<Batch>,
 }
@@ -108,7 +110,8 @@ impl Rulebook {
             let label = Some("pod".to_owned());
             let query = rule.query.clone();
             let batch = Some(Batch { query: query.clone(), whole_cluster: true });
-            return Ok(Plan { rule: origin.rule.clone(), query, label, batch });
+            let namespace_label = Some("namespace".to_owned());
+            return Ok(Plan { rule: origin.rule.clone(), query, label, namespace_label, batch });
         };
         let rule = self.rules.custom.get(origin.place).ok_or_else(missing)?;
         plan_objects(rule, series, request, &name, names, escaping).map_err(|error| {
@@ -139,7 +142,7 @@ impl Rulebook {
                 "unable to fetch metrics: {rule} has no query for it: {error}"
             ))
         })?;
-        Ok(Plan { rule: origin.rule.clone(), query, label: None, batch: None })
+        Ok(Plan { rule: origin.rule.clone(), query, label: None, namespace_label: None, batch: None })
     }
 
     /// Plans a request for the CPU and memory of pods or nodes: one query for each.
@@ -182,7 +185,8 @@ fn plan_objects(
     };
     let query = rule.rule.query.build(&filling)?;
     let batch = batch(&rule.rule.query, &filling);
-    Ok(Plan { rule: rule.rule.id.clone(), query, label: Some(label), batch })
+    let namespace_label = namespace_label.map(|(label, _)| label);
+    Ok(Plan { rule: rule.rule.id.clone(), query, label: Some(label), namespace_label, batch })
 }
 
 fn external_query(

@@ -1,0 +1,53 @@
+//! external.metrics.k8s.io by rules: metrics that belong to no object.
+
+use std::collections::BTreeMap;
+
+use rbg_autoscaler::units::MilliValue;
+use serde::Serialize;
+
+use crate::{
+    engine::Engine,
+    reply::whole_seconds,
+    request::{ExternalRequest, RequestError},
+    rules::query::Escaping,
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: BTreeMap<String, String>,
+    items: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item<'a> {
+    metric_name: &'a str,
+    metric_labels: &'a BTreeMap<String, String>,
+    timestamp: String,
+    value: MilliValue,
+}
+
+impl Engine {
+    /// Answers a request. Errors: 404 for an unknown metric or without any rules.
+    pub async fn external(&self, request: &ExternalRequest) -> Result<Vec<u8>, RequestError> {
+        let book = self.book().ok_or_else(RequestError::no_such_path)?;
+        let plan = book.external(request, Escaping::NAMES)?;
+        let vector = self.vector(&plan.query).await?;
+        let items = vector.elements.iter().map(|element| Item {
+            metric_name: &request.metric,
+            metric_labels: &element.labels,
+            timestamp: whole_seconds(element.time),
+            value: element.value,
+        });
+        serde_json::to_vec(&List {
+            kind: "ExternalMetricValueList",
+            api_version: "external.metrics.k8s.io/v1beta1",
+            metadata: BTreeMap::new(),
+            items: items.collect(),
+        })
+        .map_err(RequestError::internal)
+    }
+}
