@@ -5,6 +5,7 @@
 mod answers;
 mod hpa;
 mod outage;
+mod rules;
 mod security;
 mod world;
 
@@ -19,6 +20,9 @@ async fn behind_the_aggregation_layer() {
     security::who_is_nobody_or_may_not(&world).await;
     security::the_certificate_changes_under_load(&world).await;
     hpa::a_deployment_follows_its_queue(&world).await;
+    rules::a_configuration_of_prometheus_adapter(&world).await;
+    rules::an_hpa_follows_object_and_external_metrics(&world).await;
+    rules::a_configuration_changes(&world).await;
     outage::prometheus_goes_and_comes_back(&world).await;
     world.stop().await;
 }

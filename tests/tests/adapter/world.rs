@@ -1,6 +1,6 @@
 //! A control plane with Prometheus, simulated engines and the adapter, registered and available.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 /// Long enough for a slow machine; nothing waits this long when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const GROUP: &str = "custom.metrics.k8s.io";
+pub const EXTERNAL: &str = "external.metrics.k8s.io";
 
 pub struct World {
     pub plane: ControlPlane,
@@ -26,6 +27,7 @@ pub struct World {
     pub fleet: Fleet,
     pub port: u16,
     pub certificate: CertificateFiles,
+    pub rules: PathBuf,
     adapter: Mutex<Program>,
 }
 
@@ -47,7 +49,10 @@ impl World {
         apply_yaml(&client, "default", include_str!("../../../deploy/adapter/rbac.yaml")).await?;
         let kubeconfig = service_account_kubeconfig(&plane, "rbg-autoscaler", "rbg-metrics-adapter").await?;
         let port = free_port()?;
-        let certificate = plane.pki().server("adapter", &[&ApiService::host(GROUP)])?;
+        let certificate =
+            plane.pki().server("adapter", &[&ApiService::host(GROUP), &ApiService::host(EXTERNAL)])?;
+        let rules = plane.folder().join("adapter-rules.yaml");
+        std::fs::write(&rules, crate::rules::CONFIG)?;
         let mut adapter = Program::start(
             "rbg-metrics-adapter",
             &[
@@ -63,6 +68,9 @@ impl World {
                 &certificate.certificate.display().to_string(),
                 "--tls-private-key-file",
                 &certificate.key.display().to_string(),
+                "--config",
+                &rules.display().to_string(),
+                "--metrics-relist-interval=5s",
                 "-v=4",
             ],
             &[],
@@ -72,12 +80,14 @@ impl World {
             let service = ApiService::register(&client, GROUP, version, port, &plane.pki().ca()).await?;
             service.available(&client, PATIENCE).await?;
         }
-        Ok(Self { plane, namespace, fleet, port, certificate, adapter: Mutex::new(adapter) })
+        let service = ApiService::register(&client, EXTERNAL, "v1beta1", port, &plane.pki().ca()).await?;
+        service.available(&client, PATIENCE).await?;
+        Ok(Self { plane, namespace, fleet, port, certificate, rules, adapter: Mutex::new(adapter) })
     }
 
-    /// The host name that the adapter's certificate is for.
-    pub fn host() -> String {
-        ApiService::host(GROUP)
+    /// The host names that the adapter's certificate is for.
+    pub fn hosts() -> [String; 2] {
+        [GROUP, EXTERNAL].map(ApiService::host)
     }
 
     /// What the adapter has printed.

@@ -1,0 +1,141 @@
+//! A configuration file of prometheus-adapter at work: values, the real HPA controller, reload.
+
+use anyhow::{Context, bail};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use rbg_autoscaler_tests::{
+    fleet::{endpoint::Target, pin::Pin},
+    harness::eventually,
+};
+
+use crate::world::{EXTERNAL, PATIENCE, World};
+
+pub const CONFIG: &str = r#"
+rules:
+- seriesQuery: 'vllm:num_requests_waiting{namespace!="",pod!=""}'
+  resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
+  name: {matches: "^vllm:(.*)$", as: "${1}_by_rule"}
+  metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+externalRules:
+- seriesQuery: 'vllm:num_requests_waiting{namespace!="",pod!=""}'
+  resources: {overrides: {namespace: {resource: namespace}}}
+  name: {as: waiting_in_all}
+  metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>})
+"#;
+
+fn external(world: &World, rest: &str) -> String {
+    format!("/apis/{EXTERNAL}/v1beta1/namespaces/{}/{rest}", world.namespace.name())
+}
+
+pub async fn a_configuration_of_prometheus_adapter(world: &World) {
+    let metric = "num_requests_waiting_by_rule";
+    for (path, values) in [
+        (world.path("v1beta2", &format!("pods/*/{metric}?labelSelector=app%3Dfirst")), vec!["12", "12"]),
+        (world.path("v1beta1", &format!("pods/%2A/{metric}?labelSelector=app%3Dother")), vec!["3"]),
+    ] {
+        eventually(&format!("{path} is {values:?}"), PATIENCE, async || {
+            let items = world.items(&path).await?;
+            let got: Vec<_> = items.iter().filter_map(|item| item["value"].as_str()).collect();
+            anyhow::ensure!(got == values, "{got:?}");
+            Ok(Some(()))
+        })
+        .await
+        .unwrap();
+    }
+    // The total of the namespace, as a metric of the namespace itself and as an external metric, must agree.
+    let of_namespace = world.items(&world.path("v1beta2", &format!("metrics/{metric}"))).await.unwrap();
+    let of_nothing = world.items(&external(world, "waiting_in_all")).await.unwrap();
+    assert_eq!(of_namespace[0]["describedObject"]["kind"], "Namespace");
+    assert_eq!(of_namespace[0]["value"], of_nothing[0]["value"]);
+    assert_eq!(of_namespace.len(), 1);
+
+    let listed = world.raw("/apis/custom.metrics.k8s.io/v1beta1").await.unwrap();
+    for name in [format!("pods/{metric}"), format!("namespaces/{metric}"), "pods/queue_length".to_owned()] {
+        assert!(listed.contains(&format!(r#""name":"{name}""#)), "{name} is not in {listed}");
+    }
+    let listed = world.raw("/apis/external.metrics.k8s.io/v1beta1").await.unwrap();
+    assert!(listed.contains(r#""name":"waiting_in_all""#), "{listed}");
+    let error = world.raw(&external(world, "nothing")).await.unwrap_err().to_string();
+    assert!(error.starts_with("404: "), "{error}");
+}
+
+pub async fn an_hpa_follows_object_and_external_metrics(world: &World) {
+    for (name, metric) in [
+        ("by-external", "{type: External, external: {metric: {name: waiting_in_all}, target: {type: AverageValue, averageValue: 10}}}".to_owned()),
+        (
+            "by-object",
+            format!(
+                "{{type: Object, object: {{metric: {{name: num_requests_waiting_by_rule}}, target: {{type: AverageValue, averageValue: 10}}, \
+                 describedObject: {{apiVersion: v1, kind: Namespace, name: {}}}}}}}",
+                world.namespace.name()
+            ),
+        ),
+    ] {
+        world.deployment(name, 1).await;
+        world.fleet.pin(Target::labels(world.namespace.name(), &[("app", name)]), Pin::queue_length(0.0));
+        let hpa = format!(
+            "
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: {name}}}
+spec:
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}
+  minReplicas: 1
+  maxReplicas: 5
+  behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
+  metrics: [{metric}]
+"
+        );
+        world.namespace.apply_yaml(&hpa).await.unwrap();
+        // 24 wait at `first`, 2 at `scaled`; far more at `other` no tolerance of the HPA hides them. Then 4 in all.
+        let pin = |app: &str, queue: f64| {
+            world.fleet.pin(Target::labels(world.namespace.name(), &[("app", app)]), Pin::queue_length(queue));
+        };
+        pin("other", 60.0);
+        has_replicas(world, name, 5).await;
+        pin("other", 0.0);
+        pin("first", 1.0);
+        has_replicas(world, name, 1).await;
+        pin("first", 12.0);
+    }
+}
+
+async fn has_replicas(world: &World, name: &str, replicas: i32) {
+    let deployments: Api<Deployment> = world.namespace.api();
+    eventually(&format!("{name} has {replicas} replicas"), PATIENCE, async || {
+        let spec = deployments.get(name).await?.spec.context("no spec")?;
+        if spec.replicas == Some(replicas) {
+            return Ok(Some(()));
+        }
+        bail!("{:?}", spec.replicas)
+    })
+    .await
+    .unwrap();
+}
+
+pub async fn a_configuration_changes(world: &World) {
+    let renamed = world.path("v1beta2", "pods/*/renamed?labelSelector=app%3Dfirst");
+    assert!(world.raw(&renamed).await.unwrap_err().to_string().starts_with("404: "));
+    // One good rule and a bad one: the bad one is left out alone and named.
+    let changed = CONFIG
+        .replace("${1}_by_rule", "renamed")
+        .replace("externalRules:", "- {seriesQuery: x}\nexternalRules:");
+    std::fs::write(&world.rules, changed).unwrap();
+    eventually("the renamed metric is served", PATIENCE, async || {
+        let items = world.items(&renamed).await?;
+        anyhow::ensure!(items.len() == 2, "{items:?}");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
+    let log = world.log().await;
+    assert!(log.contains("rule left out") && log.contains("rules[1]"), "{log}");
+
+    std::fs::write(&world.rules, "rules: [").unwrap();
+    eventually("the broken file is refused", PATIENCE, async || {
+        Ok(world.log().await.contains("rules kept as they were").then_some(()))
+    })
+    .await
+    .unwrap();
+    assert_eq!(world.items(&renamed).await.unwrap().len(), 2, "what was good stays");
+}
