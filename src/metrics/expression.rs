@@ -59,6 +59,8 @@ pub enum Expression {
 pub enum Grouping {
     /// One value per pod.
     Pod,
+    /// One value per pod, with the pod's group and role, from series that carry `rbg_group` and `rbg_role`.
+    PodOfRole,
     /// One value per role, from series that carry `rbg_group` and `rbg_role`.
     Role,
 }
@@ -68,6 +70,7 @@ impl Grouping {
     pub fn labels(self) -> &'static str {
         match self {
             Self::Pod => "namespace, pod",
+            Self::PodOfRole => "namespace, pod, rbg_group, rbg_role",
             Self::Role => "namespace, rbg_group, rbg_role",
         }
     }
@@ -115,7 +118,7 @@ impl Expression {
             Self::Mean(series) => format!("avg by ({by}) ({})", series.selector("")),
             Self::SumOfMax(series, label) => {
                 // A label that no series has groups them all together, so the pod must stand beside it.
-                let pod = if grouping == Grouping::Pod { "" } else { ", pod" };
+                let pod = if grouping == Grouping::Role { ", pod" } else { "" };
                 format!("sum by ({by}) (max by ({by}{pod}, {label}) ({}))", series.selector(""))
             }
             Self::Rate(series) => format!("sum by ({by}) (rate({}[{range}]))", series.selector("")),

@@ -118,16 +118,24 @@ impl Signal {
         }
     }
 
-    /// Returns the PromQL of the value of every role, for figures that must not be added up from pods (quantiles).
+    /// Returns the PromQL that a recording rule keeps, grouped by role too: of every pod, or of every role for quantiles, which
+    /// must not be added up from pods. Undefined values (0 ÷ 0) are left out.
     ///
     /// Needs the labels `rbg_group` and `rbg_role` on the series; `None` for a user's query.
-    pub fn role_query(&self) -> Option<String> {
-        match &self.definition {
-            Definition::Engines(engines) => Some(join_by_or(
-                engines.iter().map(|engine| engine.expression.promql(Grouping::Role, self.window)),
-            )),
-            Definition::Query(_) => None,
-        }
+    pub fn recorded_query(&self) -> Option<String> {
+        let Definition::Engines(engines) = &self.definition else { return None };
+        let queries = engines.iter().map(|engine| engine.expression.promql(self.recorded_by(), self.window));
+        Some(format!("({}) >= 0", join_by_or(queries)))
+    }
+
+    /// Returns the name of the recording rule, such as `rbg:queue_length:pod`.
+    pub fn recorded_name(&self) -> String {
+        let level = if self.recorded_by() == Grouping::Role { "role" } else { "pod" };
+        format!("rbg:{}:{level}", self.name)
+    }
+
+    fn recorded_by(&self) -> Grouping {
+        if self.unit == Unit::Seconds { Grouping::Role } else { Grouping::PodOfRole }
     }
 
     /// Returns the one query that is sent per interval: values and the times of their samples, told apart by [`PART_LABEL`].

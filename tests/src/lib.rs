@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod control_plane;
+pub mod dashboards;
 pub mod demo;
 pub mod fleet;
 pub mod harness;
