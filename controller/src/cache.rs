@@ -4,6 +4,7 @@
 
 pub mod pods;
 pub mod rivals;
+mod specs;
 pub mod store;
 pub mod watch;
 

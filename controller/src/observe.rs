@@ -9,11 +9,10 @@ mod tokens;
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 use rbg_autoscaler::{
     api::{
         rbg::{Role, RoleBasedGroup, RoleStatus, scaling_adapter_name},
-        replica::ReplicaFold,
+        replica::{ReplicaFold, RolePod},
     },
     metrics::Snapshot,
     policy::{Policy, RolePolicy},
@@ -25,7 +24,7 @@ pub use self::tokens::{signals_of_tokens, token_signals};
 use crate::{
     apply::Target,
     ask::{Answers, Place},
-    cache::{World, store::ObjectKey},
+    cache::{World, pods::RolePods, store::ObjectKey},
 };
 
 /// What the engines said, and what can be asked of them at all.
@@ -169,7 +168,7 @@ impl<'a> Scene<'a> {
             spec_replicas,
             status_replicas: status.map_or(spec_replicas, |status| count(status.replicas)),
             pods_per_replica: role.pods_per_replica(),
-            rolling_out: status.is_some_and(|status| is_rolling_out(role, status)),
+            rolling_out: is_rolling_out(role, status, self.pods(&role.name)),
             replicas: fold.replicas,
             templates: Vec::new(),
             readings,
@@ -177,8 +176,8 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn pods(&self, role: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
-        self.world.pods.of(self.key, role).into_iter().flat_map(|pods| pods.values())
+    fn pods(&self, role: &str) -> impl Iterator<Item = &'a RolePod> + use<'a> {
+        self.world.pods.of(self.key, role).into_iter().flat_map(RolePods::as_slice)
     }
 
     fn fold(&self, role: &str) -> ReplicaFold<'a> {
@@ -192,9 +191,21 @@ fn count(replicas: i32) -> Replicas {
 }
 
 /// Whether replicas that exist, above the partition, still run an older template.
-fn is_rolling_out(role: &Role, status: &RoleStatus) -> bool {
-    let Some(updated) = status.updated_replicas else { return false };
-    updated < status.replicas.saturating_sub(role.partition(status.replicas))
+///
+/// Where the group does not count updated replicas, the revisions of its pods tell.
+fn is_rolling_out<'a>(
+    role: &Role,
+    status: Option<&RoleStatus>,
+    pods: impl Iterator<Item = &'a RolePod>,
+) -> bool {
+    let replicas = status.map_or(role.replicas, |status| status.replicas);
+    if let Some(updated) = status.and_then(|status| status.updated_replicas) {
+        return updated < replicas.saturating_sub(role.partition(replicas));
+    }
+    let mut revisions = pods.filter(|pod| !pod.is_deleted()).filter_map(RolePod::revision);
+    let first = revisions.next();
+    // Replicas below a partition keep the old template on purpose.
+    role.partition(replicas) == 0 && revisions.any(|revision| Some(revision) != first)
 }
 
 #[cfg(test)]

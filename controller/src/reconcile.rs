@@ -19,7 +19,7 @@ use rbg_autoscaler::{
     scaling::{Write, decide},
 };
 
-pub(crate) use self::errand::Returned;
+pub use self::errand::Returned;
 use self::{
     awaiting::Awaiting,
     errand::{Adopt, Decided, Errand, Inquiry, Report},
@@ -59,7 +59,7 @@ struct GroupMemory {
 
 /// What is to be done with a group, from the caches alone.
 #[derive(Debug)]
-pub(crate) enum Turn {
+pub enum Turn {
     /// Nothing to write and nothing to tell.
     Quiet,
     /// The group waits for an errand or for the caches.
@@ -70,7 +70,10 @@ pub(crate) enum Turn {
 
 /// An errand that is ready to go.
 #[derive(Debug)]
-pub(crate) enum Task {
+pub struct Task(Kind);
+
+#[derive(Debug)]
+enum Kind {
     /// Adopt, apply, report.
     Act(Box<Errand>),
     /// Ask the metrics APIs for what a policy needs to be decided on.
@@ -79,10 +82,10 @@ pub(crate) enum Task {
 
 impl Task {
     /// Talks to the API server.
-    pub(crate) async fn run(self, client: Client, recorder: Recorder, apis: Arc<MetricsApis>) -> Returned {
-        match self {
-            Self::Act(errand) => errand::run(&client, &recorder, *errand).await,
-            Self::Ask(inquiry) => inquiry.run(&client, &apis).await,
+    pub async fn run(self, client: Client, recorder: Recorder, apis: Arc<MetricsApis>) -> Returned {
+        match self.0 {
+            Kind::Act(errand) => errand::run(&client, &recorder, *errand).await,
+            Kind::Ask(inquiry) => inquiry.run(&client, &apis).await,
         }
     }
 }
@@ -101,7 +104,7 @@ impl Reconciler {
     }
 
     /// Observes a group and decides; returns what there is to do.
-    pub(crate) fn turn(&mut self, key: &ObjectKey, now: Timestamp) -> Turn {
+    pub fn turn(&mut self, key: &ObjectKey, now: Timestamp) -> Turn {
         let memory = self.groups.entry(key.clone()).or_default();
         if memory.busy {
             return Turn::Waiting;
@@ -134,7 +137,7 @@ impl Reconciler {
                 Judged::Report(report) => reports.push(*report),
                 Judged::Ask(inquiry) => {
                     self.busy(key);
-                    return Turn::Errand(Task::Ask(Box::new(inquiry)));
+                    return Turn::Errand(Task(Kind::Ask(Box::new(inquiry))));
                 }
             }
         }
@@ -142,7 +145,7 @@ impl Reconciler {
             return Turn::Quiet;
         }
         self.busy(key);
-        Turn::Errand(Task::Act(Box::new(Errand { group: key.clone(), inline, reports, now })))
+        Turn::Errand(Task(Kind::Act(Box::new(Errand { group: key.clone(), inline, reports, now }))))
     }
 
     fn busy(&mut self, key: &ObjectKey) {
@@ -150,12 +153,12 @@ impl Reconciler {
     }
 
     /// Returns whether a group waits for the caches to show its last write.
-    pub(crate) fn is_waiting(&self, key: &ObjectKey) -> bool {
+    pub fn is_waiting(&self, key: &ObjectKey) -> bool {
         self.groups.get(key).is_some_and(|memory| memory.busy || memory.awaiting.is_some())
     }
 
     /// Takes in what became of an errand.
-    pub(crate) fn settle(&mut self, returned: &Returned, now: Timestamp) {
+    pub fn settle(&mut self, returned: &Returned, now: Timestamp) {
         let key = &returned.group;
         let memory = self.groups.entry(key.clone()).or_default();
         memory.busy = false;
@@ -184,7 +187,7 @@ impl Reconciler {
     }
 
     /// Forgets what is no more.
-    pub(crate) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         let world = &self.world;
         self.policies.retain(|key, _| world.autoscalers.get(key).is_some());
         self.groups.retain(|key, memory| {
@@ -194,13 +197,13 @@ impl Reconciler {
     }
 
     /// Forgets everything that was decided, so that it is read from the stored status again.
-    pub(crate) fn forget_decisions(&mut self) {
+    pub fn forget_decisions(&mut self) {
         self.policies.clear();
         self.groups.clear();
     }
 
     /// Returns the signals that policies use.
-    pub(crate) fn signals(&self) -> BTreeSet<String> {
+    pub fn signals(&self) -> BTreeSet<String> {
         let policies = self.policies.values().filter_map(|memory| memory.policy.as_ref().ok());
         policies.flat_map(|policy| signals_of(policy)).map(str::to_owned).collect()
     }

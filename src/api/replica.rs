@@ -11,8 +11,8 @@ mod templates;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
-pub use request::RequestSource;
+
+pub use self::{pod::RolePod, request::RequestSource};
 
 use super::rbg;
 use crate::{
@@ -33,20 +33,20 @@ pub struct ReplicaFold<'a> {
 
 #[derive(Debug)]
 struct Member<'a> {
-    pod: &'a Pod,
+    pod: &'a RolePod,
     /// Whether its samples speak for the replica: the leader's do, or everybody's where there is no leader.
     reports: bool,
 }
 
 impl<'a> ReplicaFold<'a> {
     /// Folds the pods of one role.
-    pub fn of(pods: impl IntoIterator<Item = &'a Pod>, pods_per_replica: u32) -> Self {
-        let mut groups: Vec<(&'a str, Vec<&'a Pod>)> = Vec::new();
+    pub fn of(pods: impl IntoIterator<Item = &'a RolePod>, pods_per_replica: u32) -> Self {
+        let mut groups: Vec<(&'a str, Vec<&'a RolePod>)> = Vec::new();
         let mut known: HashMap<&'a str, usize> = HashMap::new();
         let mut has_leader = false;
         for pod in pods {
-            has_leader |= pod.metadata.labels.as_ref().and_then(rbg::component_index).is_some();
-            let key = pod::replica_key(pod);
+            has_leader |= pod.component_index().is_some();
+            let key = pod.replica_key();
             if let Some(index) = known.get(key) {
                 groups[*index].1.push(pod);
             } else {
@@ -68,10 +68,10 @@ impl<'a> ReplicaFold<'a> {
             let place = folded.members.len();
             let members: Vec<_> = pods
                 .iter()
-                .map(|pod| Member { pod, reports: !has_leader || pod::component_index(pod) == Some(0) })
+                .map(|pod| Member { pod, reports: !has_leader || pod.component_index() == Some(0) })
                 .collect();
             for (at, member) in members.iter().enumerate() {
-                folded.places.insert(pod::name(member.pod), (place, at));
+                folded.places.insert(member.pod.name(), (place, at));
             }
             folded.members.push(members);
         }
@@ -154,7 +154,7 @@ impl<'a> ReplicaFold<'a> {
     /// Returns the reporting pods that are not among `names`, for messages about totals.
     pub fn silent(&self, answered: impl Fn(&str) -> bool) -> Vec<String> {
         let pods = self.members.iter().flatten().filter(|member| member.reports);
-        pods.map(|member| pod::name(member.pod)).filter(|name| !answered(name)).map(str::to_owned).collect()
+        pods.map(|member| &**member.pod.name()).filter(|name| !answered(name)).map(str::to_owned).collect()
     }
 }
 
@@ -170,9 +170,9 @@ fn merge(a: Sample, b: Sample, fold: Fold) -> Sample {
     }
 }
 
-fn fold(key: &str, pods: &[&Pod], ordinal: Option<u32>, pods_per_replica: u32) -> ReplicaObservation {
+fn fold(key: &str, pods: &[&RolePod], ordinal: Option<u32>, pods_per_replica: u32) -> ReplicaObservation {
     let count = u32::try_from(pods.len()).unwrap_or(u32::MAX);
-    let phases: Vec<Phase> = pods.iter().map(|pod| pod::phase(pod)).collect();
+    let phases: Vec<Phase> = pods.iter().map(|pod| pod.phase()).collect();
     let phase = if phases.contains(&Phase::Failed) {
         Phase::Failed
     } else if phases.contains(&Phase::Pending) || count < pods_per_replica {
@@ -182,29 +182,29 @@ fn fold(key: &str, pods: &[&Pod], ordinal: Option<u32>, pods_per_replica: u32) -
     } else {
         Phase::Other
     };
-    let unschedulable = pods.iter().filter_map(|pod| pod::unschedulable(pod)).min_by_key(|(since, _)| *since);
+    let unschedulable = pods.iter().filter_map(|pod| pod.unschedulable()).min_by_key(|(since, _)| *since);
     ReplicaObservation {
         name: key.to_owned(),
         ordinal,
-        deleted: pods.iter().any(|pod| pod.metadata.deletion_timestamp.is_some()),
+        deleted: pods.iter().any(|pod| pod.is_deleted()),
         phase,
         ready: fold_ready(pods),
         started: pods
             .iter()
-            .map(|pod| pod::started(pod))
+            .map(|pod| pod.started())
             .try_fold(Timestamp::MIN, |latest, started| started.map(|started| started.max(latest))),
         unschedulable_since: unschedulable.map(|(since, _)| since),
         unschedulable_message: unschedulable.and_then(|(_, message)| message.map(str::to_owned)),
         pods: count,
-        bound_pods: u32::try_from(pods.iter().filter(|pod| pod::is_bound(pod)).count()).unwrap_or(u32::MAX),
+        bound_pods: u32::try_from(pods.iter().filter(|pod| pod.node().is_some()).count()).unwrap_or(u32::MAX),
     }
 }
 
 /// Ready when all are; Unknown before False; none when a pod has no such condition. Changed with the latest.
-fn fold_ready(pods: &[&Pod]) -> Option<Readiness> {
+fn fold_ready(pods: &[&RolePod]) -> Option<Readiness> {
     let mut folded: Option<Readiness> = None;
     for pod in pods {
-        let ready = pod::ready(pod)?;
+        let ready = pod.ready()?;
         folded = Some(match folded {
             None => ready,
             Some(so_far) => Readiness {

@@ -1,34 +1,68 @@
 //! [`PodIndex`]: the pods of every role, trimmed to what scaling reads.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
-use kube::runtime::watcher::Event;
-use rbg_autoscaler::api::rbg;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use kube::{ResourceExt, runtime::watcher::Event};
+use rbg_autoscaler::api::{rbg, replica::RolePod};
 
-use super::store::ObjectKey;
+use super::{specs::SharedSpecs, store::ObjectKey};
 
-/// Labels that scaling reads; the others are dropped.
-const LABELS: [&str; 8] = [
-    rbg::GROUP_NAME,
-    rbg::ROLE_NAME,
-    rbg::ROLE_INSTANCE_NAME,
-    rbg::ROLE_INSTANCE_INDEX,
-    rbg::COMPONENT_INDEX,
-    rbg::LWS_GROUP_INDEX,
-    rbg::LWS_WORKER_INDEX,
-    "apps.kubernetes.io/pod-index",
-];
+/// The pods of one role, in the order of their names.
+#[derive(Debug)]
+pub struct RolePods {
+    home: Arc<Home>,
+    /// Most roles have few pods and there may be very many roles, so there is no room for growth.
+    pods: Vec<RolePod>,
+}
 
-/// Pods by name, in the order of their names.
-pub type RolePods = BTreeMap<String, Pod>;
+/// Where a pod stands.
+#[derive(Debug, PartialEq, Eq)]
+struct Home {
+    group: ObjectKey,
+    role: String,
+}
+
+impl RolePods {
+    /// Returns a pod.
+    pub fn get(&self, name: &str) -> Option<&RolePod> {
+        self.pods.get(self.place(name).ok()?)
+    }
+
+    /// Returns the pods in the order of their names.
+    pub fn as_slice(&self) -> &[RolePod] {
+        &self.pods
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.pods.binary_search_by(|pod| pod.name().as_ref().cmp(name))
+    }
+
+    fn put(&mut self, pod: RolePod) {
+        match self.place(pod.name()) {
+            Ok(place) => {
+                if let Some(known) = self.pods.get_mut(place) {
+                    *known = pod;
+                }
+            }
+            Err(place) => {
+                self.pods.reserve_exact(1);
+                self.pods.insert(place, pod);
+            }
+        }
+    }
+}
 
 /// The pods of every role of every group.
 #[derive(Debug, Default)]
 pub struct PodIndex {
-    by_group: HashMap<ObjectKey, HashMap<String, RolePods>>,
-    /// Where a pod stands: its group and its role.
-    home: HashMap<ObjectKey, (String, String)>,
+    by_group: HashMap<ObjectKey, Vec<RolePods>>,
+    /// Where each pod stands, by namespace and name.
+    homes: HashMap<String, HashMap<Arc<str>, Arc<Home>>>,
+    specs: SharedSpecs,
     listing: Option<HashSet<ObjectKey>>,
     complete: bool,
 }
@@ -49,58 +83,76 @@ impl PodIndex {
             Event::InitDone => {
                 self.complete = true;
                 let listing = self.listing.take().unwrap_or_default();
-                let gone: Vec<_> = self.home.keys().filter(|key| !listing.contains(*key)).cloned().collect();
-                for key in gone {
+                for key in self.keys().filter(|key| !listing.contains(key)).collect::<Vec<_>>() {
                     self.remove(&key);
                 }
             }
         }
     }
 
+    fn keys(&self) -> impl Iterator<Item = ObjectKey> {
+        let all = self.homes.iter();
+        all.flat_map(|(namespace, homes)| {
+            homes.keys().map(|name| ObjectKey::new(namespace.as_str(), name.as_ref()))
+        })
+    }
+
     fn put(&mut self, pod: Pod) {
-        let key = ObjectKey::of(&pod);
-        let label = |name| pod.metadata.labels.as_ref().and_then(|labels| labels.get(name)).cloned();
+        let namespace = pod.namespace().unwrap_or_default();
+        let label = |name| pod.labels().get(name).cloned();
         let (Some(group), Some(role)) = (label(rbg::GROUP_NAME), label(rbg::ROLE_NAME)) else {
-            return self.remove(&key);
+            return self.remove(&ObjectKey::of(&pod));
         };
-        let home = (group, role);
-        if self.home.get(&key).is_some_and(|known| *known != home) {
-            self.remove(&key);
+        let home = Home { group: ObjectKey::new(namespace.as_str(), group), role };
+        let known = self.homes.get(&namespace).and_then(|homes| homes.get(pod.name_any().as_str()));
+        if known.is_some_and(|known| **known != home) {
+            self.remove(&ObjectKey::of(&pod));
         }
-        let group = ObjectKey::new(key.namespace.as_str(), home.0.as_str());
-        let pods = self.by_group.entry(group).or_default().entry(home.1.clone()).or_default();
-        pods.insert(key.name.clone(), trimmed(pod));
-        self.home.insert(key, home);
+        let pod = RolePod::new(pod, |spec| self.specs.share(trimmed(spec)));
+        let name = Arc::clone(pod.name());
+        let roles = self.by_group.entry(home.group.clone()).or_default();
+        let home = if let Some(pods) = roles.iter_mut().find(|pods| pods.home.role == home.role) {
+            pods.put(pod);
+            Arc::clone(&pods.home)
+        } else {
+            let home = Arc::new(home);
+            roles.push(RolePods { home: Arc::clone(&home), pods: vec![pod] });
+            home
+        };
+        self.homes.entry(namespace).or_default().insert(name, home);
     }
 
     fn remove(&mut self, key: &ObjectKey) {
-        let Some((group, role)) = self.home.remove(key) else { return };
-        let group = ObjectKey::new(key.namespace.as_str(), group);
-        let Some(roles) = self.by_group.get_mut(&group) else { return };
-        if let Some(pods) = roles.get_mut(&role) {
-            pods.remove(&key.name);
-            if pods.is_empty() {
-                roles.remove(&role);
+        let Some(homes) = self.homes.get_mut(&key.namespace) else { return };
+        let Some(home) = homes.remove(key.name.as_str()) else { return };
+        if homes.is_empty() {
+            self.homes.remove(&key.namespace);
+        }
+        let Some(roles) = self.by_group.get_mut(&home.group) else { return };
+        for pods in roles.iter_mut().filter(|pods| pods.home.role == home.role) {
+            if let Ok(place) = pods.place(&key.name) {
+                pods.pods.remove(place);
             }
         }
+        roles.retain(|pods| !pods.pods.is_empty());
         if roles.is_empty() {
-            self.by_group.remove(&group);
+            self.by_group.remove(&home.group);
         }
     }
 
     /// Returns the pods of a role, or `None` when it has none.
     pub fn of(&self, group: &ObjectKey, role: &str) -> Option<&RolePods> {
-        self.by_group.get(group)?.get(role)
+        self.by_group.get(group)?.iter().find(|pods| pods.home.role == role)
     }
 
     /// Returns how many pods there are.
     pub fn len(&self) -> usize {
-        self.home.len()
+        self.homes.values().map(HashMap::len).sum()
     }
 
     /// Returns whether there is no pod.
     pub fn is_empty(&self) -> bool {
-        self.home.is_empty()
+        self.homes.is_empty()
     }
 
     /// Returns whether a whole list has been seen.
@@ -109,38 +161,17 @@ impl PodIndex {
     }
 }
 
-/// Keeps what scaling reads of a pod.
-fn trimmed(pod: Pod) -> Pod {
-    let mut kept = Pod::default();
-    kept.metadata.name = pod.metadata.name;
-    kept.metadata.deletion_timestamp = pod.metadata.deletion_timestamp;
-    kept.metadata.labels = pod.metadata.labels.map(|mut labels| {
-        labels.retain(|name, _| LABELS.contains(&name.as_str()));
-        labels
-    });
-    kept.spec = pod.spec.map(|spec| PodSpec {
+/// Keeps what scaling reads of a pod's spec.
+fn trimmed(spec: PodSpec) -> PodSpec {
+    PodSpec {
         containers: spec.containers.into_iter().map(trimmed_container).collect(),
         init_containers: spec.init_containers.map(|containers| {
-            containers
-                .into_iter()
-                .filter(|container| container.restart_policy.is_some())
-                .map(trimmed_container)
-                .collect()
+            let stays = |container: &Container| container.restart_policy.is_some();
+            containers.into_iter().filter(stays).map(trimmed_container).collect()
         }),
-        node_name: spec.node_name,
         resources: spec.resources,
         ..PodSpec::default()
-    });
-    kept.status = pod.status.map(|status| PodStatus {
-        conditions: status.conditions.map(|mut conditions| {
-            conditions.retain(|condition| matches!(condition.type_.as_str(), "Ready" | "PodScheduled"));
-            conditions
-        }),
-        phase: status.phase,
-        start_time: status.start_time,
-        ..PodStatus::default()
-    });
-    kept
+    }
 }
 
 fn trimmed_container(container: Container) -> Container {
@@ -171,12 +202,8 @@ mod tests {
     }
 
     fn names(index: &PodIndex, group: &str, role: &str) -> Vec<String> {
-        index
-            .of(&ObjectKey::new("a", group), role)
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| name.clone())
-            .collect()
+        let pods = index.of(&ObjectKey::new("a", group), role);
+        pods.into_iter().flat_map(RolePods::as_slice).map(|pod| pod.name().to_string()).collect()
     }
 
     #[test]
@@ -196,7 +223,7 @@ mod tests {
         index.take(Event::Apply(pod("d-1", "demo", "prefill")));
         assert_eq!((names(&index, "demo", "decode").len(), names(&index, "demo", "prefill").len()), (1, 2));
         index.take(Event::Delete(pod("d-0", "demo", "decode")));
-        assert_eq!(index.of(&ObjectKey::new("a", "demo"), "decode"), None);
+        assert!(index.of(&ObjectKey::new("a", "demo"), "decode").is_none());
         index.take(Event::Init);
         index.take(Event::InitApply(pod("p-0", "demo", "prefill")));
         index.take(Event::InitDone);
@@ -205,15 +232,13 @@ mod tests {
 
     #[test]
     fn what_scaling_does_not_read_is_dropped() {
-        insta::assert_json_snapshot!(trimmed(pod("d-0", "demo", "decode")), @r#"
+        let read = RolePod::new(pod("d-0", "demo", "decode"), |spec| Arc::new(trimmed(spec)));
+        insta::assert_json_snapshot!(Pod::from(&read), @r#"
         {
           "apiVersion": "v1",
           "kind": "Pod",
           "metadata": {
-            "labels": {
-              "rbg.workloads.x-k8s.io/group-name": "demo",
-              "rbg.workloads.x-k8s.io/role-name": "decode"
-            },
+            "labels": {},
             "name": "d-0"
           },
           "spec": {
@@ -240,5 +265,16 @@ mod tests {
           }
         }
         "#);
+    }
+
+    #[test]
+    fn pods_of_one_template_share_it() {
+        let mut index = PodIndex::default();
+        for name in ["d-0", "d-1"] {
+            index.take(Event::Apply(pod(name, "demo", "decode")));
+        }
+        let pods = index.of(&ObjectKey::new("a", "demo"), "decode").expect("pods");
+        let spec = |name: &str| Arc::clone(pods.get(name).and_then(RolePod::spec).expect("a spec"));
+        assert!(Arc::ptr_eq(&spec("d-0"), &spec("d-1")));
     }
 }

@@ -8,6 +8,9 @@ use std::{
 use kube::{Resource, core::DeserializeGuard, runtime::watcher::Event};
 use tracing::warn;
 
+/// Annotation of `kubectl apply`: the whole object once more, as text.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Names a namespaced object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
@@ -96,7 +99,8 @@ impl<K: Resource> Store<K> {
 
     fn put(&mut self, DeserializeGuard(object): DeserializeGuard<K>) -> Change<K> {
         match object {
-            Ok(object) => {
+            Ok(mut object) => {
+                trim(&mut object);
                 let key = ObjectKey::of(&object);
                 self.invalid.remove(&key);
                 let before = self.objects.insert(key.clone(), Arc::new(object));
@@ -145,6 +149,15 @@ impl<K: Resource> Store<K> {
     }
 }
 
+/// Drops what nobody here reads and what is often larger than all the rest.
+fn trim(object: &mut impl Resource) {
+    let meta = object.meta_mut();
+    meta.managed_fields = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use kube::core::error_boundary::InvalidObject;
@@ -188,6 +201,20 @@ mod tests {
         assert_eq!((names(&store), gone), (vec!["a/y".to_owned()], vec!["a/x".to_owned(), "a/z".to_owned()]));
         store.take(Event::Delete(group("y")));
         assert!(names(&store).is_empty());
+    }
+
+    #[test]
+    fn copies_of_the_object_inside_the_object_are_not_kept() {
+        let mut store = Store::default();
+        let mut object = group("x").0.expect("valid");
+        object.metadata.managed_fields = Some(Vec::new());
+        let annotations = [(LAST_APPLIED, "{}"), ("mine", "yes")];
+        let annotations = annotations.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        object.metadata.annotations = Some(annotations.into());
+        store.take(Event::Apply(DeserializeGuard(Ok(object))));
+        let kept = &store.get(&ObjectKey::new("a", "x")).expect("kept").metadata;
+        let annotations: Vec<_> = kept.annotations.iter().flatten().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((kept.managed_fields.is_none(), annotations), (true, vec!["mine"]));
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! What the metrics of a policy say: samples joined to live pods, totals of other roles with who did not answer.
 
-use k8s_openapi::api::core::v1::Pod;
 use rbg_autoscaler::{
-    api::replica::ReplicaFold,
+    api::replica::{ReplicaFold, RolePod},
     metrics::{self, Sample as PodSample},
     policy::{Metric, MetricSource, RolePolicy, WakeSignal},
     scaling::{Reading, Sample, Total},
@@ -66,7 +65,7 @@ impl Scene<'_> {
         let answered = |pod: &str| samples.iter().any(|(name, _)| *name == pod);
         let fold = self.fold(role);
         let pods = self.world.pods.of(self.key, role);
-        let ought = |pod: &str| pods.and_then(|pods| pods.get(pod)).is_some_and(is_ready);
+        let ought = |pod: &str| pods.and_then(|pods| pods.get(pod)).is_some_and(RolePod::serves);
         // Only reporting pods are asked; the fold knows which they are.
         let reporting_and_silent = fold.silent(|pod| answered(pod));
         let silent: Vec<String> = reporting_and_silent.into_iter().filter(|pod| ought(pod)).collect();
@@ -98,26 +97,16 @@ impl Scene<'_> {
 
     /// The fresh samples of a role's live pods. One older than its pod's start is of an earlier pod of that name.
     fn samples(&self, signal: &metrics::Reading, role: &str) -> Vec<(&str, PodSample)> {
-        let pods = self.world.pods.of(self.key, role).into_iter().flatten();
-        pods.filter_map(|(name, pod)| {
-            let sample = signal.sample(&self.key.namespace, name, self.now)?;
-            let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
-            let is_of_this_pod = started.is_none_or(|started| sample.time >= started.0);
-            is_of_this_pod.then_some((name.as_str(), sample))
-        })
-        .collect()
+        self.pods(role)
+            .filter_map(|pod| {
+                let sample = signal.sample(&self.key.namespace, pod.name(), self.now)?;
+                let is_of_this_pod = pod.started().is_none_or(|started| sample.time >= started);
+                is_of_this_pod.then_some((pod.name().as_ref(), sample))
+            })
+            .collect()
     }
 }
 
 fn with_window(sample: PodSample, signal: &metrics::Reading) -> Sample {
     Sample { value: sample.value, time: sample.time, window: signal.window }
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    pod.metadata.deletion_timestamp.is_none()
-        && conditions
-            .into_iter()
-            .flatten()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

@@ -1,5 +1,7 @@
 //! What a decision sees of a small world.
 
+use std::sync::Arc;
+
 use kube::runtime::watcher::Event;
 use rbg_autoscaler::{
     api::{autoscaler::RoleBasedGroupAutoscalerSpec, rbg},
@@ -71,12 +73,12 @@ fn metrics_of(samples: &[(&str, i64, i64)], error: Option<metrics::SourceError>)
     let reading = metrics::Reading {
         window: std::time::Duration::ZERO,
         asked_at: at(100),
-        samples: std::sync::Arc::new(samples),
+        samples: Arc::new(samples),
         error,
     };
     Metrics {
-        snapshot: std::sync::Arc::new([("queue_length".to_owned(), reading)].into_iter().collect()),
-        known: std::sync::Arc::new(["queue_length".to_owned(), "qps".to_owned()].into()),
+        snapshot: Arc::new([("queue_length".to_owned(), reading)].into_iter().collect()),
+        known: Arc::new(["queue_length".to_owned(), "qps".to_owned()].into()),
     }
 }
 
@@ -207,7 +209,7 @@ fn token_work_is_added_up_over_both_windows() {
         metrics::Reading {
             window: std::time::Duration::ZERO,
             asked_at: at(100),
-            samples: std::sync::Arc::new(samples.collect()),
+            samples: Arc::new(samples.collect()),
             error: None,
         }
     };
@@ -218,7 +220,7 @@ fn token_work_is_added_up_over_both_windows() {
     ];
     let known = readings.iter().map(|(name, _)| (*name).to_owned()).collect();
     let snapshot = readings.into_iter().map(|(name, reading)| (name.to_owned(), reading)).collect();
-    let metrics = Metrics { snapshot: std::sync::Arc::new(snapshot), known: std::sync::Arc::new(known) };
+    let metrics = Metrics { snapshot: Arc::new(snapshot), known: Arc::new(known) };
     let observed = seen(&world, &metrics, &group, &policy);
     let Reading::Tokens(tokens) = reading(&observed) else { panic!("{:?}", reading(&observed)) };
     let whole = |value: i64| Some(MilliValue::from_whole(value));
@@ -289,16 +291,35 @@ fn a_role_that_the_group_lacks_is_none() {
 }
 
 #[test]
-fn a_rollout_shows_in_the_status_of_the_role() {
+fn a_rollout_shows_in_the_status_of_the_role_or_in_its_pods() {
+    let role = |partition: i32| -> Role {
+        let role = json!({"name": "decode", "replicas": 4, "rolloutStrategy": {"rollingUpdate": {"partition": partition}}});
+        serde_json::from_value(role).expect("a role")
+    };
     let rolling = |updated: Value, partition: i32| {
-        let role = serde_json::from_value(json!({"name": "decode", "replicas": 4,
-            "rolloutStrategy": {"rollingUpdate": {"partition": partition}}}));
-        let status =
-            serde_json::from_value(json!({"name": "decode", "replicas": 4, "updatedReplicas": updated}));
-        is_rolling_out(&role.expect("a role"), &status.expect("a status"))
+        let status = json!({"name": "decode", "replicas": 4, "updatedReplicas": updated});
+        let status = serde_json::from_value(status).expect("a status");
+        is_rolling_out(&role(partition), Some(&status), [].iter())
     };
     assert!(rolling(json!(3), 0));
     assert!(!rolling(json!(4), 0));
     assert!(!rolling(json!(1), 3), "the partition keeps three old");
     assert!(!rolling(json!(null), 0), "nothing is told");
+    let shows = |label: &str, revisions: &[&str], partition: i32| {
+        let pods = revisions.iter().map(|revision| {
+            let pod = serde_json::from_value(json!({"metadata": {"name": "d", "labels": {label: revision}}}));
+            RolePod::new(pod.expect("a pod"), Arc::new)
+        });
+        is_rolling_out(&role(partition), None, pods.collect::<Vec<_>>().iter())
+    };
+    for label in [
+        "controller-revision-hash",
+        "pod-template-hash",
+        "leaderworkerset.sigs.k8s.io/template-revision-hash",
+    ] {
+        assert!(shows(label, &["a", "a", "b"], 0), "{label}");
+        assert!(!shows(label, &["a", "a"], 0), "{label}");
+    }
+    assert!(!shows("pod-template-hash", &["a", "b"], 1), "the partition keeps an old one");
+    assert!(!shows("app", &["a", "b"], 0), "no revision");
 }

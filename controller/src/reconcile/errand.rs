@@ -35,7 +35,7 @@ pub(crate) struct Errand {
 
 /// What became of it.
 #[derive(Debug, Default)]
-pub(crate) struct Returned {
+pub struct Returned {
     pub(crate) group: ObjectKey,
     /// Inline text that the API server refuses, by its hash or its own complaint.
     pub(super) refused_text: Option<String>,

@@ -1,7 +1,15 @@
-//! What scaling reads from one pod.
+//! [`RolePod`]: what scaling reads from one pod, small enough to keep a hundred thousand of them.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::{
+    api::core::v1::{Pod, PodCondition, PodSpec, PodStatus},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
 
 use super::rbg;
 use crate::scaling::{Phase, Readiness, ReadyStatus};
@@ -9,33 +17,232 @@ use crate::scaling::{Phase, Readiness, ReadyStatus};
 /// Label of a StatefulSet's pod: its ordinal.
 const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 
-pub(super) fn name(pod: &Pod) -> &str {
-    pod.metadata.name.as_deref().unwrap_or_default()
+/// Labels of a pod that tell which template it was made from, whatever its workload.
+const REVISIONS: [&str; 3] =
+    ["controller-revision-hash", "pod-template-hash", "leaderworkerset.sigs.k8s.io/template-revision-hash"];
+
+/// What scaling reads from one pod.
+///
+/// Pods of one template hold the same spec, so it is shared; what a pod has for itself are some words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RolePod {
+    name: Arc<str>,
+    /// What the pods of its replica have in common; `None` = its own name.
+    replica: Option<Box<str>>,
+    ordinal: Option<u32>,
+    component: Option<u32>,
+    /// Stands for the template that it was made from; only worth comparing.
+    revision: Option<u64>,
+    deleted: Option<Timestamp>,
+    phase: Phase,
+    ready: Option<Readiness>,
+    started: Option<Timestamp>,
+    unschedulable: Option<Box<Unschedulable>>,
+    node: Option<Box<str>>,
+    spec: Option<Arc<PodSpec>>,
 }
 
-pub(super) fn replica_key(pod: &Pod) -> &str {
-    match &pod.metadata.labels {
-        Some(labels) => rbg::replica_key(labels, name(pod)),
-        None => name(pod),
+/// What the scheduler says of a pod without room.
+#[derive(Clone, Debug, PartialEq)]
+struct Unschedulable {
+    /// Since when; `None` = not told.
+    since: Option<Timestamp>,
+    message: Option<Box<str>>,
+}
+
+impl RolePod {
+    /// Returns what scaling reads from a pod; `share` may give a spec that it has seen before.
+    ///
+    /// The spec that is shared says nothing of the single pod: no node, no host name.
+    pub fn new(pod: Pod, share: impl FnOnce(PodSpec) -> Arc<PodSpec>) -> Self {
+        let name = Arc::<str>::from(pod.metadata.name.unwrap_or_default());
+        let labels = pod.metadata.labels.unwrap_or_default();
+        let ordinal = [rbg::ROLE_INSTANCE_INDEX, rbg::LWS_GROUP_INDEX, POD_INDEX];
+        let ordinal = ordinal.into_iter().find_map(|label| labels.get(label));
+        let replica = rbg::replica_key(&labels, &name);
+        let status = pod.status.unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let condition = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
+        let mut node = None;
+        let spec = pod.spec.map(|mut spec| {
+            node = spec.node_name.take().filter(|node| !node.is_empty()).map(String::into_boxed_str);
+            (spec.hostname, spec.subdomain) = (None, None);
+            share(spec)
+        });
+        Self {
+            replica: (replica != &*name).then(|| replica.into()),
+            ordinal: ordinal.and_then(|text| text.parse().ok()),
+            component: rbg::component_index(&labels),
+            revision: REVISIONS.into_iter().find_map(|label| labels.get(label)).map(|text| fingerprint(text)),
+            deleted: pod.metadata.deletion_timestamp.map(|time| time.0),
+            phase: match status.phase.as_deref() {
+                Some("Pending") => Phase::Pending,
+                Some("Running") => Phase::Running,
+                Some("Failed") => Phase::Failed,
+                _ => Phase::Other,
+            },
+            ready: condition("Ready").map(readiness),
+            started: status.start_time.map(|time| time.0),
+            unschedulable: condition("PodScheduled").and_then(unschedulable).map(Box::new),
+            name,
+            node,
+            spec,
+        }
+    }
+
+    /// Returns the pod's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Returns what the pods of its replica have in common.
+    pub fn replica_key(&self) -> &str {
+        self.replica.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Returns the ordinal of its replica as a label tells it.
+    pub(super) fn ordinal(&self) -> Option<u32> {
+        self.ordinal
+    }
+
+    /// Returns its place in its replica (0 is the leader), or `None` where the workload has no such notion.
+    pub fn component_index(&self) -> Option<u32> {
+        self.component
+    }
+
+    /// Returns what stands for the template that it was made from, where its workload tells.
+    pub fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+
+    /// Returns whether it is being deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.is_some()
+    }
+
+    /// Returns its phase.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Returns its Ready condition.
+    pub fn ready(&self) -> Option<Readiness> {
+        self.ready
+    }
+
+    /// Returns whether it serves: ready, and not being deleted.
+    pub fn serves(&self) -> bool {
+        self.deleted.is_none() && self.ready.is_some_and(|ready| ready.status == ReadyStatus::True)
+    }
+
+    /// Returns when it started.
+    pub fn started(&self) -> Option<Timestamp> {
+        self.started
+    }
+
+    /// Returns since when the scheduler finds no node for it, and what it says; a missing time counts as just now.
+    pub(super) fn unschedulable(&self) -> Option<(Timestamp, Option<&str>)> {
+        let unschedulable = self.unschedulable.as_ref()?;
+        Some((unschedulable.since.unwrap_or(Timestamp::MAX), unschedulable.message.as_deref()))
+    }
+
+    /// Returns the node that it is bound to.
+    pub fn node(&self) -> Option<&str> {
+        self.node.as_deref()
+    }
+
+    /// Returns its spec, without what says something of this pod alone.
+    pub fn spec(&self) -> Option<&Arc<PodSpec>> {
+        self.spec.as_ref()
     }
 }
 
-pub(super) fn component_index(pod: &Pod) -> Option<u32> {
-    pod.metadata.labels.as_ref().and_then(rbg::component_index)
+/// A pod that reads the same but for its revision; what scaling does not read is missing.
+impl From<&RolePod> for Pod {
+    fn from(pod: &RolePod) -> Self {
+        let label = |name: &str, value: Option<String>| Some((name.to_owned(), value?));
+        let labels = [
+            label(rbg::ROLE_INSTANCE_NAME, pod.replica.as_deref().map(str::to_owned)),
+            label(rbg::ROLE_INSTANCE_INDEX, pod.ordinal.map(|ordinal| ordinal.to_string())),
+            label(rbg::COMPONENT_INDEX, pod.component.map(|index| index.to_string())),
+        ];
+        let condition = |type_: &str, status: &str, since: Option<Timestamp>| PodCondition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            last_transition_time: since.map(Time),
+            ..PodCondition::default()
+        };
+        let ready = pod.ready.map(|ready| {
+            let status = match ready.status {
+                ReadyStatus::True => "True",
+                ReadyStatus::False => "False",
+                ReadyStatus::Unknown => "Unknown",
+            };
+            condition("Ready", status, ready.since)
+        });
+        let unschedulable = pod.unschedulable.as_ref().map(|told| PodCondition {
+            reason: Some("Unschedulable".to_owned()),
+            message: told.message.as_deref().map(str::to_owned),
+            ..condition("PodScheduled", "False", told.since)
+        });
+        let phase = match pod.phase {
+            Phase::Pending => "Pending",
+            Phase::Running => "Running",
+            Phase::Failed => "Failed",
+            Phase::Other => "Unknown",
+        };
+        Self {
+            metadata: ObjectMeta {
+                name: Some(pod.name.to_string()),
+                labels: Some(labels.into_iter().flatten().collect()),
+                deletion_timestamp: pod.deleted.map(Time),
+                ..ObjectMeta::default()
+            },
+            spec: pod.spec.as_ref().map(|spec| PodSpec {
+                node_name: pod.node.as_deref().map(str::to_owned),
+                ..PodSpec::clone(spec)
+            }),
+            status: Some(PodStatus {
+                phase: Some(phase.to_owned()),
+                start_time: pod.started.map(Time),
+                conditions: Some(ready.into_iter().chain(unschedulable).collect()),
+                ..PodStatus::default()
+            }),
+        }
+    }
+}
+
+fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn readiness(condition: &PodCondition) -> Readiness {
+    Readiness {
+        status: match condition.status.as_str() {
+            "True" => ReadyStatus::True,
+            "False" => ReadyStatus::False,
+            _ => ReadyStatus::Unknown,
+        },
+        since: condition.last_transition_time.as_ref().map(|time| time.0),
+    }
+}
+
+fn unschedulable(condition: &PodCondition) -> Option<Unschedulable> {
+    let is = condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable");
+    is.then(|| Unschedulable {
+        since: condition.last_transition_time.as_ref().map(|time| time.0),
+        message: condition.message.as_deref().map(Into::into),
+    })
 }
 
 /// Returns the ordinal of each replica, or `None` for all of them where the workload has none.
 ///
 /// Read from labels, else from a number at the end of the names. Names count only if all replicas have a different
 /// number of less than five digits: a Deployment's random suffix (five characters) may look like one.
-pub(super) fn ordinals(groups: &[(&str, Vec<&Pod>)]) -> Vec<Option<u32>> {
-    let labelled = |pods: &[&Pod]| {
-        let labels = pods.first()?.metadata.labels.as_ref()?;
-        let text = [rbg::ROLE_INSTANCE_INDEX, rbg::LWS_GROUP_INDEX, POD_INDEX]
-            .into_iter()
-            .find_map(|label| labels.get(label))?;
-        text.parse().ok()
-    };
+pub(super) fn ordinals(groups: &[(&str, Vec<&RolePod>)]) -> Vec<Option<u32>> {
+    let labelled = |pods: &[&RolePod]| pods.first()?.ordinal();
     let by_label: Vec<Option<u32>> = groups.iter().map(|(_, pods)| labelled(pods)).collect();
     if by_label.iter().all(Option::is_some) {
         return by_label;
@@ -51,43 +258,44 @@ pub(super) fn ordinals(groups: &[(&str, Vec<&Pod>)]) -> Vec<Option<u32>> {
     if seen.len() == groups.len() { by_name } else { vec![None; groups.len()] }
 }
 
-pub(super) fn phase(pod: &Pod) -> Phase {
-    match pod.status.as_ref().and_then(|status| status.phase.as_deref()) {
-        Some("Pending") => Phase::Pending,
-        Some("Running") => Phase::Running,
-        Some("Failed") => Phase::Failed,
-        _ => Phase::Other,
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(value: &Value) -> RolePod {
+        RolePod::new(serde_json::from_value(value.clone()).expect("a pod"), Arc::new)
     }
-}
 
-fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
-    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == type_)
-}
+    #[test]
+    fn a_pod_made_from_one_reads_the_same() {
+        let condition = |type_: &str, status: &str| {
+            json!({"type": type_, "status": status, "reason": "Unschedulable", "message": "no room",
+                "lastTransitionTime": "2026-11-21T10:00:00Z"})
+        };
+        let cases = [
+            json!({"metadata": {"name": "d-0"}}),
+            json!({"metadata": {"name": "d-1-0", "deletionTimestamp": "2026-11-21T10:00:00Z",
+                "labels": {(rbg::LWS_GROUP_INDEX): "1", (rbg::LWS_WORKER_INDEX): "0", "app": "x"}},
+                "spec": {"nodeName": "n", "hostname": "h", "containers": [{"name": "engine"}]},
+                "status": {"phase": "Running", "startTime": "2026-11-21T09:00:00Z", "conditions": [condition("Ready", "True")]}}),
+            json!({"metadata": {"name": "d-2", "labels": {(rbg::ROLE_INSTANCE_NAME): "d-2", (rbg::ROLE_INSTANCE_INDEX): "2"}},
+                "spec": {"nodeName": "", "containers": []},
+                "status": {"phase": "Pending", "conditions": [condition("PodScheduled", "False")]}}),
+        ];
+        for case in cases {
+            let pod = read(&case);
+            assert_eq!(RolePod::new(Pod::from(&pod), Arc::new), pod, "{case}");
+        }
+    }
 
-pub(super) fn ready(pod: &Pod) -> Option<Readiness> {
-    let condition = condition(pod, "Ready")?;
-    Some(Readiness {
-        status: match condition.status.as_str() {
-            "True" => ReadyStatus::True,
-            "False" => ReadyStatus::False,
-            _ => ReadyStatus::Unknown,
-        },
-        since: condition.last_transition_time.as_ref().map(|time| time.0),
-    })
-}
-
-pub(super) fn started(pod: &Pod) -> Option<Timestamp> {
-    pod.status.as_ref()?.start_time.as_ref().map(|time| time.0)
-}
-
-/// Returns since when the scheduler finds no node for the pod, and what it says; a missing time counts as just now.
-pub(super) fn unschedulable(pod: &Pod) -> Option<(Timestamp, Option<&str>)> {
-    let condition = condition(pod, "PodScheduled")?;
-    let unschedulable = condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable");
-    let since = condition.last_transition_time.as_ref().map_or(Timestamp::MAX, |time| time.0);
-    unschedulable.then_some((since, condition.message.as_deref()))
-}
-
-pub(super) fn is_bound(pod: &Pod) -> bool {
-    pod.spec.as_ref().is_some_and(|spec| spec.node_name.as_ref().is_some_and(|node| !node.is_empty()))
+    #[test]
+    fn what_is_read() {
+        let pod = read(&json!({"metadata": {"name": "d-2-1", "labels":
+            {(rbg::ROLE_INSTANCE_NAME): "d-2", (rbg::ROLE_INSTANCE_INDEX): "2", (rbg::COMPONENT_INDEX): "1"}}}));
+        assert_eq!((pod.replica_key(), pod.ordinal(), pod.component_index()), ("d-2", Some(2), Some(1)));
+        assert!(!pod.serves() && pod.node().is_none() && !pod.is_deleted());
+        assert!(size_of::<RolePod>() <= 224, "{}", size_of::<RolePod>());
+    }
 }

@@ -1,8 +1,8 @@
 //! [`RequestSource`]: which request of a pod a Utilization target is measured against.
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::Container;
 
-use super::pod;
+use super::RolePod;
 use crate::units::MilliValue;
 
 /// Which request of a pod a Utilization target is measured against.
@@ -20,9 +20,9 @@ pub struct RequestSource<'a> {
 ///
 /// Of the whole pod: the pod-level request where there is one, else the sum over the containers and the init
 /// containers that keep running. Source: Kubernetes, HPA, requests of resource metrics.
-pub(super) fn of_pod(pod: &Pod, source: RequestSource<'_>) -> Result<i64, String> {
+pub(super) fn of_pod(pod: &RolePod, source: RequestSource<'_>) -> Result<i64, String> {
     let empty = Vec::new();
-    let spec = pod.spec.as_ref();
+    let spec = pod.spec();
     let containers = spec.map_or(&empty, |spec| &spec.containers);
     let sidecars = spec
         .and_then(|spec| spec.init_containers.as_ref())
@@ -36,7 +36,7 @@ pub(super) fn of_pod(pod: &Pod, source: RequestSource<'_>) -> Result<i64, String
                 return of_container(pod, container, source.resource);
             }
         }
-        return Err(format!("container {name} not found in Pod {}", pod::name(pod)));
+        return Err(format!("container {name} not found in Pod {}", pod.name()));
     }
     let pod_level =
         spec.and_then(|spec| spec.resources.as_ref()).and_then(|resources| resources.requests.as_ref());
@@ -46,7 +46,7 @@ pub(super) fn of_pod(pod: &Pod, source: RequestSource<'_>) -> Result<i64, String
         let request =
             requests.get(source.resource).and_then(|quantity| quantity.0.parse::<MilliValue>().ok());
         return request.map(MilliValue::milli).ok_or_else(|| {
-            format!("missing pod-level request for {} in Pod {}", source.resource, pod::name(pod))
+            format!("missing pod-level request for {} in Pod {}", source.resource, pod.name())
         });
     }
     let mut sum = 0_i64;
@@ -61,7 +61,7 @@ fn is_pod_level(resource: &str) -> bool {
     matches!(resource, "cpu" | "memory") || resource.starts_with("hugepages-")
 }
 
-fn of_container(pod: &Pod, container: &Container, resource: &str) -> Result<i64, String> {
+fn of_container(pod: &RolePod, container: &Container, resource: &str) -> Result<i64, String> {
     container
         .resources
         .as_ref()
@@ -69,10 +69,6 @@ fn of_container(pod: &Pod, container: &Container, resource: &str) -> Result<i64,
         .and_then(|quantity| quantity.0.parse::<MilliValue>().ok())
         .map(MilliValue::milli)
         .ok_or_else(|| {
-            format!(
-                "missing request for {resource} in container {} of Pod {}",
-                container.name,
-                pod::name(pod)
-            )
+            format!("missing request for {resource} in container {} of Pod {}", container.name, pod.name())
         })
 }

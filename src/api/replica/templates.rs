@@ -1,8 +1,8 @@
 //! The pods of one replica as templates, where the group does not tell them: taken from a replica that exists.
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::PodSpec;
 
-use super::{ReplicaFold, pod};
+use super::{ReplicaFold, RolePod};
 
 impl ReplicaFold<'_> {
     /// Returns the pods of the last complete replica, leader first, as (how many, spec); empty when there is none.
@@ -13,7 +13,7 @@ impl ReplicaFold<'_> {
         let complete = self.members.iter().rev().find_map(|members| {
             let specs: Option<Vec<(Option<u32>, PodSpec)>> = members
                 .iter()
-                .map(|member| Some((pod::component_index(member.pod), template(member.pod)?)))
+                .map(|member| Some((member.pod.component_index(), template(member.pod)?)))
                 .collect();
             specs.filter(|specs| u32::try_from(specs.len()) == Ok(pods_per_replica))
         });
@@ -30,32 +30,35 @@ impl ReplicaFold<'_> {
     }
 }
 
-fn template(pod: &Pod) -> Option<PodSpec> {
-    let spec = pod.spec.as_ref().filter(|spec| !spec.containers.is_empty())?;
-    Some(PodSpec { node_name: None, hostname: None, subdomain: None, ..spec.clone() })
+fn template(pod: &RolePod) -> Option<PodSpec> {
+    pod.spec().filter(|spec| !spec.containers.is_empty()).map(|spec| PodSpec::clone(spec))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use k8s_openapi::api::core::v1::Pod;
     use serde_json::{from_value, json};
 
     use super::*;
 
     #[test]
     fn the_last_complete_replica_is_the_template() {
-        let pod = |replica: u32, index: u32, gpus: u32, node: &str| -> Pod {
+        let pod = |replica: u32, index: u32, gpus: u32, node: &str| -> RolePod {
             let container =
                 json!({"name": "engine", "resources": {"requests": {"nvidia.com/gpu": gpus.to_string()}}});
-            from_value(json!({
+            let pod: Pod = from_value(json!({
                 "metadata": {"name": format!("demo-decode-{replica}-{index}"), "labels": {
                     "rbg.workloads.x-k8s.io/role-instance-name": format!("demo-decode-{replica}"),
                     "rbg.workloads.x-k8s.io/component-index": index.to_string(),
                 }},
                 "spec": {"nodeName": node, "containers": if gpus == 9 { json!([]) } else { json!([container]) }},
             }))
-            .expect("a pod")
+            .expect("a pod");
+            RolePod::new(pod, Arc::new)
         };
-        let shape = |pods: &[Pod]| -> Vec<(u32, String)> {
+        let shape = |pods: &[RolePod]| -> Vec<(u32, String)> {
             let templates = ReplicaFold::of(pods, 3).templates(3);
             assert!(templates.iter().all(|(_, spec)| spec.node_name.is_none()), "no template is bound");
             let gpus = |spec: &PodSpec| {

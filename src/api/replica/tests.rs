@@ -1,8 +1,9 @@
 //! Folds of pods.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::*;
@@ -11,8 +12,9 @@ use crate::{
     vectors::{int, list, name, of_scope},
 };
 
-fn pods(values: Value) -> Vec<Pod> {
-    serde_json::from_value(values).expect("pods")
+fn pods(values: Value) -> Vec<RolePod> {
+    let pods: Vec<Pod> = serde_json::from_value(values).expect("pods");
+    pods.into_iter().map(|pod| RolePod::new(pod, Arc::new)).collect()
 }
 
 fn at(seconds: i64) -> Timestamp {

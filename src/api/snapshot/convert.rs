@@ -1,5 +1,7 @@
 //! From [`ScalingSnapshot`] to what [`decide`] takes, and from its [`Decision`] to [`DecisionDocument`].
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 use crate::{
     api::{
         autoscaler::{API_VERSION, KIND, Problem, read_policy},
-        replica::ReplicaFold,
+        replica::{ReplicaFold, RolePod},
     },
     policy::{Policy, RolePolicy},
     scaling::{Decision, Observation, Reading, RoleHistory, RoleObservation, Settings, decide},
@@ -171,7 +173,8 @@ fn convert_role(
         .collect();
     let of_templates = templates.iter().map(|(count, _)| *count).sum::<u32>();
     let pods_per_replica = pods_per_replica.unwrap_or(of_templates.max(1));
-    let folded = ReplicaFold::of(&seen.pods, pods_per_replica);
+    let pods: Vec<_> = seen.pods.into_iter().map(|pod| RolePod::new(pod, Arc::new)).collect();
+    let folded = ReplicaFold::of(&pods, pods_per_replica);
     let existing = u32::try_from(folded.replicas.iter().filter(|replica| !replica.is_ignored()).count());
     let spec = spec.or(status).unwrap_or(existing.unwrap_or(u32::MAX));
     let context = reading::Context { fold: &folded, settings, now };
