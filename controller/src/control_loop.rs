@@ -11,7 +11,7 @@ use std::{
 use kube::Client;
 use rbg_autoscaler::metrics::{
     Snapshot,
-    collector::{Clock, Collector},
+    collector::{Clock, Collector, URGENT},
 };
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -70,6 +70,7 @@ pub struct ControlLoop {
     errands: JoinSet<Returned>,
     permits: Arc<Semaphore>,
     held: BTreeSet<String>,
+    urgent: BTreeSet<String>,
     apis: Arc<MetricsApis>,
 }
 
@@ -86,6 +87,7 @@ impl ControlLoop {
             errands: JoinSet::new(),
             permits: Arc::new(Semaphore::new(ERRANDS)),
             held: BTreeSet::new(),
+            urgent: BTreeSet::new(),
             apis: Arc::default(),
         }
     }
@@ -96,6 +98,8 @@ impl ControlLoop {
         let mut snapshots = self.parts.collector.subscribe();
         let mut tick = interval(self.parts.sync_period);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut wake_tick = interval(URGENT);
+        wake_tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.learn_signals(snapshots.borrow_and_update().clone());
         loop {
             tokio::select! {
@@ -108,12 +112,20 @@ impl ControlLoop {
                 }
                 Ok(()) = self.parts.leading.changed() => self.lead(),
                 Ok(()) = snapshots.changed() => {
-                    self.learn_signals(snapshots.borrow_and_update().clone());
-                    self.everything();
-                    // What was just done on new metrics need not be done again on the same ones.
-                    tick.reset();
+                    let snapshot = snapshots.borrow_and_update().clone();
+                    if self.is_only_urgent(&snapshot) {
+                        self.learn_signals(snapshot);
+                        self.sleepers();
+                    } else {
+                        self.learn_signals(snapshot);
+                        self.everything();
+                        // What was just done on new metrics need not be done again on the same ones.
+                        tick.reset();
+                    }
                 }
                 _ = tick.tick() => self.everything(),
+                // Signals of the metrics APIs are asked for by whoever is decided on.
+                _ = wake_tick.tick() => self.sleepers(),
                 () = std::future::ready(()), if !self.due.is_empty() => self.work(),
             }
             self.parts.health.beat((self.parts.clock)());
@@ -164,6 +176,23 @@ impl ControlLoop {
         self.parts.telemetry.undecodable(self.reconciler.world.undecodable());
     }
 
+    /// Every group with a role that sleeps is due.
+    fn sleepers(&mut self) {
+        for group in self.reconciler.sleepers() {
+            self.enqueue(group);
+        }
+    }
+
+    /// Whether a snapshot tells nothing new but what was asked for between two instants, for roles that sleep.
+    fn is_only_urgent(&self, snapshot: &Snapshot) -> bool {
+        let known = &self.reconciler.metrics.snapshot;
+        !self.urgent.is_empty()
+            && self.held.iter().all(|name| {
+                let asked = |snapshot: &Snapshot| snapshot.reading(name).map(|reading| reading.asked_at);
+                self.urgent.contains(name) || asked(known) == asked(snapshot)
+            })
+    }
+
     fn enqueue(&mut self, group: ObjectKey) {
         if self.queued.insert(group.clone()) {
             self.due.push_back(group);
@@ -212,6 +241,12 @@ impl ControlLoop {
             debug!(?signals, "signals in use changed");
             self.parts.collector.hold(signals.iter().cloned());
             self.held = signals;
+        }
+        let urgent = if leads { self.reconciler.wake_signals() } else { BTreeSet::new() };
+        if urgent != self.urgent {
+            debug!(?urgent, "signals that wake sleeping roles changed");
+            self.parts.collector.hurry(urgent.iter().cloned());
+            self.urgent = urgent;
         }
     }
 

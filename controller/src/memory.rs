@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use rbg_autoscaler::{
     api::autoscaler::{RoleBasedGroupAutoscaler, RoleBasedGroupAutoscalerStatus, RoleStatus},
-    policy::Policy,
+    policy::{Policy, ScaleToZero},
     scaling::{Observation, Reading, Recommendation, RoleHistory},
     units::Replicas,
 };
@@ -127,6 +127,13 @@ impl PolicyMemory {
             }
         }
         edits
+    }
+
+    /// Returns by which rules roles sleep at the moment.
+    pub fn asleep(&self) -> impl Iterator<Item = &ScaleToZero> {
+        let roles = self.policy.iter().flat_map(|policy| &policy.roles);
+        let asleep = roles.filter(|role| self.counts.get(&role.name) == Some(&Replicas::ZERO));
+        asleep.filter_map(|role| role.scale_to_zero.as_ref())
     }
 
     /// Takes note of a count that we wrote ourselves.

@@ -208,6 +208,23 @@ impl Reconciler {
         policies.flat_map(|policy| signals_of(policy)).map(str::to_owned).collect()
     }
 
+    /// Returns the signals that would wake roles that sleep.
+    pub(crate) fn wake_signals(&self) -> BTreeSet<String> {
+        let rules = self.policies.values().flat_map(PolicyMemory::asleep);
+        let signals = rules.flat_map(|rule| &rule.wake_on).filter(|signal| signal.role.is_some());
+        signals.map(|signal| signal.name.clone()).collect()
+    }
+
+    /// Returns the groups with a role that sleeps.
+    pub(crate) fn sleepers(&self) -> Vec<ObjectKey> {
+        let asleep = self.policies.iter().filter(|(_, memory)| memory.asleep().next().is_some());
+        let groups = asleep.filter_map(|(key, _)| {
+            let autoscaler = self.world.autoscalers.get(key)?;
+            Some(ObjectKey::new(key.namespace.as_str(), autoscaler.spec.group_ref.name.as_str()))
+        });
+        groups.collect()
+    }
+
     /// The policies of a group, the one that counts first: written by hand before adopted, then the older, then by name.
     fn candidates(&self, key: &ObjectKey) -> Vec<Arc<RoleBasedGroupAutoscaler>> {
         let policies =

@@ -24,6 +24,8 @@ use crate::metrics::{
 
 /// A signal that nobody asks for any more is collected this much longer.
 pub const DEMAND_LASTS: Duration = Duration::from_secs(600);
+/// Urgent signals are collected at least this often.
+pub const URGENT: Duration = Duration::from_secs(2);
 /// The answers of one instant are published together if they come this close to each other.
 const GATHER: Duration = Duration::from_secs(1);
 
@@ -79,6 +81,7 @@ struct Wanted {
     catalog: HashMap<String, Arc<Signal>>,
     asked: HashMap<String, Timestamp>,
     held: BTreeSet<String>,
+    urgent: BTreeSet<String>,
 }
 
 impl Options {
@@ -98,7 +101,12 @@ impl Collector {
         options: Options,
     ) -> Self {
         let catalog = by_name(signals);
-        let wanted = Mutex::new(Wanted { catalog, asked: HashMap::new(), held: BTreeSet::new() });
+        let wanted = Mutex::new(Wanted {
+            catalog,
+            asked: HashMap::new(),
+            held: BTreeSet::new(),
+            urgent: BTreeSet::new(),
+        });
         let published = watch::Sender::new(Arc::new(Snapshot::default()));
         Self { shared: Arc::new(Shared { source, options, wanted, changed: Notify::new(), published }) }
     }
@@ -154,6 +162,13 @@ impl Collector {
         self.shared.changed.notify_one();
     }
 
+    /// Says which of the signals in use cannot wait for the interval: they are collected every [`URGENT`] as well, until the next
+    /// call says otherwise. For what wakes roles that sleep.
+    pub fn hurry(&self, names: impl IntoIterator<Item = String>) {
+        self.wanted().urgent = names.into_iter().collect();
+        self.shared.changed.notify_one();
+    }
+
     /// Returns the latest snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.published.borrow().clone()
@@ -184,9 +199,10 @@ impl Collector {
         let mut readings: HashMap<String, Reading> = HashMap::new();
         let mut in_flight = InFlight::default();
         let mut publish_at: Option<Instant> = None;
-        let (mut tick_at, mut instant) = shared.next_instant();
+        let (mut tick_at, mut instant) = shared.next_instant(shared.options.interval);
+        let mut urgent = shared.next_urgent();
         loop {
-            let mut begin: Option<(Timestamp, bool)> = None;
+            let mut begin: Option<(Timestamp, Due)> = None;
             tokio::select! {
                 biased;
                 Some(done) = in_flight.queries.next(), if !in_flight.queries.is_empty() => {
@@ -201,16 +217,23 @@ impl Collector {
                     }
                 }
                 () = tokio::time::sleep_until(tick_at) => {
-                    begin = Some((instant, true));
-                    (tick_at, instant) = shared.next_instant();
+                    begin = Some((instant, Due::All));
+                    (tick_at, instant) = shared.next_instant(shared.options.interval);
                 }
-                () = shared.changed.notified() => begin = Some((shared.last_instant(), false)),
+                () = sleep_until_some(urgent.map(|(at, _)| at)) => {
+                    begin = urgent.map(|(_, instant)| (instant, Due::Urgent));
+                    urgent = shared.next_urgent();
+                }
+                () = shared.changed.notified() => {
+                    begin = Some((shared.last_instant(), Due::New));
+                    urgent = shared.next_urgent();
+                }
                 () = sleep_until_some(publish_at) => {
                     publish_at = None;
                     shared.publish(&readings);
                 }
             }
-            if let Some((at, all)) = begin {
+            if let Some((at, due)) = begin {
                 let signals = shared.wanted_signals();
                 let before = readings.len();
                 readings.retain(|name, _| signals.iter().any(|signal| signal.name == *name));
@@ -218,7 +241,12 @@ impl Collector {
                     publish_at = Some(Instant::now());
                 }
                 for signal in signals {
-                    if all || !readings.contains_key(&signal.name) {
+                    let now = match due {
+                        Due::All => true,
+                        Due::Urgent => shared.is_urgent(&signal.name),
+                        Due::New => false,
+                    };
+                    if now || !readings.contains_key(&signal.name) {
                         in_flight.start(shared, signal, at);
                     }
                 }
@@ -229,6 +257,14 @@ impl Collector {
     fn wanted(&self) -> MutexGuard<'_, Wanted> {
         self.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Which signals are to be asked for, besides those never asked before.
+#[derive(Clone, Copy)]
+enum Due {
+    All,
+    Urgent,
+    New,
 }
 
 /// Queries under way, at most one per signal.
@@ -267,14 +303,24 @@ impl Shared {
         aligned((self.options.clock)(), self.options.interval)
     }
 
-    /// The next multiple of the interval, and when to ask for it.
-    fn next_instant(&self) -> (Instant, Timestamp) {
+    /// The next instant of urgent signals, unless there are none or the interval is short enough for them.
+    fn next_urgent(&self) -> Option<(Instant, Timestamp)> {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let needed = !wanted.urgent.is_empty() && self.options.interval > URGENT;
+        drop(wanted);
+        needed.then(|| self.next_instant(URGENT))
+    }
+
+    fn is_urgent(&self, name: &str) -> bool {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).urgent.contains(name)
+    }
+
+    /// The next multiple of an interval, and when to ask for it.
+    fn next_instant(&self, interval: Duration) -> (Instant, Timestamp) {
         let now = (self.options.clock)();
         // Asking begins `settle` late, so the instant just past may still be the next one to ask for.
         let settled = now.checked_sub(self.options.settle).unwrap_or(now);
-        let next = aligned(settled, self.options.interval)
-            .checked_add(self.options.interval)
-            .unwrap_or(Timestamp::MAX);
+        let next = aligned(settled, interval).checked_add(interval).unwrap_or(Timestamp::MAX);
         let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
         (Instant::now() + wait + self.options.settle, next)
     }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 pub use self::history::History;
 use crate::{
     control_plane::ControlPlane,
-    fleet::{self, Fleet, endpoint::Target, pin::Pin},
+    fleet::{self, Fleet, endpoint::Target, load::Load, pin::Pin, trace::Trace},
     harness::{Namespace, NodePool, Program, apply, apply_yaml, eventually, free_port},
     rbg::{
         StandIn, install_crds, labels,
@@ -75,6 +75,14 @@ impl Scene {
         Ok(Self { controller: None, flags, port: 0, _stand_in: stand_in, fleet, namespace })
     }
 
+    /// Changes a flag that every controller started from now on gets.
+    pub fn set_flag(&mut self, flag: &str, value: &str) {
+        match self.flags.iter().position(|known| known == flag) {
+            Some(place) => value.clone_into(&mut self.flags[place + 1]),
+            None => self.flags.extend([flag.to_owned(), value.to_owned()]),
+        }
+    }
+
     /// Starts the controller, with more flags, and waits until it is ready.
     pub async fn start_controller(&mut self, more: &[&str]) -> Result<()> {
         self.port = free_port()?;
@@ -119,7 +127,17 @@ impl Scene {
     /// Makes the pods of a role model servers that Prometheus scrapes.
     #[must_use]
     pub fn serving(&self, role: Role) -> Role {
-        role.pod_annotation(fleet::endpoint::ENGINE_ANNOTATION, "vllm")
+        self.scraped(role, "vllm")
+    }
+
+    /// Makes the pods of a role gateways that hold what nobody serves, and that Prometheus scrapes.
+    #[must_use]
+    pub fn gateway(&self, role: Role) -> Role {
+        self.scraped(role, "gie-epp")
+    }
+
+    fn scraped(&self, role: Role, engine: &str) -> Role {
+        role.pod_annotation(fleet::endpoint::ENGINE_ANNOTATION, engine)
             .pod_annotation("prometheus.io/scrape", "true")
             .pod_annotation("prometheus.io/port", &self.fleet.port().to_string())
     }
@@ -147,6 +165,14 @@ impl Scene {
     /// Has every pod of a role show this queue length.
     pub fn queue(&self, group: &str, role: &str, requests: f64) {
         self.fleet.pin(Target::role(self.namespace.name(), group, role), Pin::queue_length(requests));
+    }
+
+    /// Sends one request to a role: its gateway holds it until a replica serves.
+    pub fn send_request(&self, group: &str, role: &str) -> Result<()> {
+        let trace = Trace::parse("arrival_seconds,input_tokens,output_tokens\n0,64,16\n")?;
+        let target = Target::role(self.namespace.name(), group, role);
+        self.fleet.add_load(Load::once(target, trace));
+        Ok(())
     }
 
     /// Returns a group as it is stored, with fields that RBG does not know.
@@ -266,7 +292,22 @@ impl Scene {
 
     /// Begins to note the replicas that a role asks for.
     pub async fn watch_role(&self, group: &str, role: &str) -> Result<History> {
-        History::start(&self.namespace, group, role).await
+        let role = role.to_owned();
+        History::start(&self.namespace, group, move |group| history::replicas(group, &role)).await
+    }
+
+    /// Begins to note the replicas that several roles ask for together.
+    pub async fn watch_roles<const N: usize>(
+        &self,
+        group: &str,
+        roles: [&str; N],
+    ) -> Result<History<[u64; N]>> {
+        let roles = roles.map(str::to_owned);
+        let read = move |group: &DynamicObject| {
+            let counts: Option<Vec<_>> = roles.iter().map(|role| history::replicas(group, role)).collect();
+            counts?.try_into().ok()
+        };
+        History::start(&self.namespace, group, read).await
     }
 
     /// What policies of a group say, for messages.

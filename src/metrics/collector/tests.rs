@@ -108,6 +108,19 @@ async fn a_first_reader_gets_the_last_instant_at_once_and_then_every_interval() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn urgent_signals_are_asked_for_every_two_seconds() {
+    let world = world();
+    world.collector.hold(["a", "b"].map(str::to_owned));
+    world.collector.hurry(["a".to_owned()]);
+    until(&world, 17).await;
+    assert_eq!(world.fake.calls("a"), [0, 6, 8, 10, 12, 14, 15, 16]);
+    assert_eq!(world.fake.calls("b"), [0, 15]);
+    world.collector.hurry([]);
+    until(&world, 31).await;
+    assert_eq!(world.fake.calls("a").last_chunk(), Some(&[16, 30]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn demand_ends_after_ten_minutes_unless_a_policy_holds_the_signal() {
     let world = world();
     world.collector.hold(["b".to_owned()]);

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::{exposition::Dialect, model::Model};
 use crate::rbg::labels;
 
-/// Annotation that makes a pod a model server: `vllm` or `sglang`.
+/// Annotation that makes a pod a model server, `vllm` or `sglang`, or the gateway of its group: `gie-epp`.
 pub const ENGINE_ANNOTATION: &str = "fleet.rbg-autoscaler.dev/engine";
 /// Annotation that names its model: `70b-tp4` or `8b` (the default).
 pub const MODEL_ANNOTATION: &str = "fleet.rbg-autoscaler.dev/model";
@@ -113,6 +113,13 @@ impl Target {
     pub fn labels(namespace: &str, labels: &[(&str, &str)]) -> Self {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self { namespace: namespace.to_owned(), name: None, labels }
+    }
+
+    /// Reports whether its pods stand behind that gateway: those of the gateway's group, or of none in particular.
+    pub fn is_behind(&self, gateway: &Endpoint) -> bool {
+        let group = self.labels.get(labels::GROUP_NAME);
+        self.namespace == gateway.namespace
+            && group.is_none_or(|group| gateway.labels.get(labels::GROUP_NAME) == Some(group))
     }
 
     /// Reports whether it chooses that pod.

@@ -2,6 +2,7 @@
 //!
 //! Counters advance with simulated time while Prometheus counts wall time: at speed 60, rates come out 60 times as high.
 
+mod gateway;
 mod page;
 mod sglang;
 #[cfg(test)]
@@ -20,6 +21,8 @@ pub enum Dialect {
     Vllm,
     /// SGLang with metrics switched on.
     Sglang,
+    /// The endpoint picker of a gateway with flow control; it runs no model.
+    Gateway,
 }
 
 /// The values of one engine at one moment.
@@ -51,6 +54,7 @@ impl Dialect {
         match name {
             "vllm" => Some(Self::Vllm),
             "sglang" => Some(Self::Sglang),
+            "gie-epp" => Some(Self::Gateway),
             _ => None,
         }
     }
@@ -58,7 +62,8 @@ impl Dialect {
     /// Returns the engine's histogram buckets.
     pub const fn buckets(self) -> &'static Buckets {
         match self {
-            Self::Vllm => &vllm::BUCKETS,
+            // A gateway shows no histogram.
+            Self::Vllm | Self::Gateway => &vllm::BUCKETS,
             Self::Sglang => &sglang::BUCKETS,
         }
     }
@@ -68,6 +73,7 @@ impl Dialect {
         match self {
             Self::Vllm => "vllm",
             Self::Sglang => "sglang",
+            Self::Gateway => "gie-epp",
         }
     }
 
@@ -76,13 +82,14 @@ impl Dialect {
         match self {
             Self::Vllm => vllm::metrics(reading),
             Self::Sglang => sglang::metrics(reading),
+            Self::Gateway => gateway::metrics(reading),
         }
     }
 
     /// Returns the page at `/v1/loads?format=prometheus`, which only SGLang has.
     pub fn loads(self, reading: &Reading) -> Option<String> {
         match self {
-            Self::Vllm => None,
+            Self::Vllm | Self::Gateway => None,
             Self::Sglang => Some(sglang::loads(reading)),
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     endpoint::{Endpoint, Target},
     engine::Engine,
-    exposition::Reading,
+    exposition::{Dialect, Reading},
     pin::{Fault, Pin, Pinned},
     request::Request,
     time::SimTime,
@@ -20,6 +20,19 @@ pub(super) struct Member {
     pub(super) fault: Option<Fault>,
     started: SimTime,
     pinned: Pinned,
+}
+
+/// The requests that a gateway has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passing {
+    /// Requests it holds, because no replica takes them.
+    pub(super) held: u32,
+    /// Prompt tokens of those.
+    pub(super) held_tokens: u32,
+    /// Requests it sent on that are not finished.
+    pub(super) sent_on: u32,
+    /// Requests that ever arrived.
+    pub(super) arrived: u64,
 }
 
 impl Member {
@@ -43,6 +56,11 @@ impl Member {
         }
     }
 
+    /// Reports whether it is a gateway that answers.
+    pub(super) fn is_gateway(&self) -> bool {
+        self.endpoint.dialect == Dialect::Gateway && self.engine.is_some()
+    }
+
     /// Takes the last pin and the last fault that name this pod.
     pub(super) fn overrule(
         &mut self,
@@ -57,8 +75,15 @@ impl Member {
         self.fault = fault.map(|(_, fault)| *fault);
     }
 
-    /// Returns what its metrics say; `None` without an engine. `origin` is the fleet's beginning in Unix seconds.
-    pub(super) fn reading(&mut self, now: SimTime, origin: f64, speed: f64) -> Option<Reading> {
+    /// Returns what its metrics say; `None` without an engine. `origin` is the fleet's beginning in Unix seconds,
+    /// `passing` what a gateway sees of the requests behind it.
+    pub(super) fn reading(
+        &mut self,
+        now: SimTime,
+        origin: f64,
+        speed: f64,
+        passing: Passing,
+    ) -> Option<Reading> {
         let engine = self.engine.as_ref()?;
         let model = engine.model();
         let pending: f64 = engine.waiting_requests().map(|request| f64::from(request.input_tokens)).sum();
@@ -73,6 +98,10 @@ impl Member {
             created: origin + self.started.seconds() / speed,
             statistics: engine.statistics().clone(),
         };
+        reading.queue_length += f64::from(passing.held);
+        reading.pending_tokens += f64::from(passing.held_tokens);
+        reading.running_requests += f64::from(passing.sent_on);
+        reading.statistics.finished += passing.arrived;
         self.pinned.apply(&mut reading, now, speed);
         if self.fault == Some(Fault::NotANumber) {
             for gauge in [

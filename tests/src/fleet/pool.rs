@@ -13,7 +13,7 @@ use super::{
     endpoint::{Endpoint, Target},
     engine::Engine,
     load::{Load, Running},
-    member::Member,
+    member::{Member, Passing},
     pin::{Fault, Pin},
     record::{Present, Sample, Summary},
     request::{Completion, Request},
@@ -150,7 +150,8 @@ impl Pool {
             if let Some(engine) = member.engine.as_mut().filter(|_| !whole) {
                 lost.append(&mut engine.abandon());
             }
-            member.serving = whole && member.engine.is_some() && replica.terminating == 0;
+            member.serving =
+                whole && member.engine.is_some() && replica.terminating == 0 && !member.is_gateway();
         }
         self.route_again(lost);
     }
@@ -195,13 +196,11 @@ impl Pool {
     pub fn ask(&mut self, address: Ipv4Addr, path: Path, now: SimTime) -> Answer {
         self.advance(now);
         let (now, origin, speed) = (self.now, self.origin, self.speed);
-        let Some(member) = self
-            .members
-            .iter_mut()
-            .find(|member| member.endpoint.address == Some(address) && member.engine.is_some())
-        else {
-            return Answer::NotFound;
-        };
+        let at_address =
+            |member: &Member| member.endpoint.address == Some(address) && member.engine.is_some();
+        let Some(position) = self.members.iter().position(at_address) else { return Answer::NotFound };
+        let passing = self.passing(position);
+        let Some(member) = self.members.get_mut(position) else { return Answer::NotFound };
         match (member.fault, path) {
             (_, Path::Health) => return Answer::Page(String::new()),
             (Some(Fault::Error), _) => return Answer::Error,
@@ -210,11 +209,35 @@ impl Pool {
             _ => {}
         }
         let dialect = member.endpoint.dialect;
-        let Some(reading) = member.reading(now, origin, speed) else { return Answer::NotFound };
+        let Some(reading) = member.reading(now, origin, speed, passing) else { return Answer::NotFound };
         match path {
             Path::Metrics => Answer::Page(dialect.metrics(&reading)),
             _ => dialect.loads(&reading).map_or(Answer::NotFound, Answer::Page),
         }
+    }
+
+    /// What a gateway sees of the loads behind it; nothing for a model server. Of several gateways the first by name
+    /// does the work.
+    fn passing(&self, position: usize) -> Passing {
+        let Some(member) = self.members.get(position).filter(|member| member.is_gateway()) else {
+            return Passing::default();
+        };
+        let own = &member.endpoint;
+        let mut passing = Passing::default();
+        for load in self.loads.iter().filter(|load| load.target.is_behind(own)) {
+            let gateways = self.members.iter().filter(|other| {
+                other.is_gateway() && load.target.is_behind(&other.endpoint) && other.endpoint.name < own.name
+            });
+            if gateways.count() > 0 {
+                continue;
+            }
+            let present = present(&self.members, load);
+            passing.held += present.held;
+            passing.held_tokens += load.held.iter().map(|request| request.input_tokens).sum::<u32>();
+            passing.sent_on += present.waiting + present.running;
+            passing.arrived += load.record.sent();
+        }
+        passing
     }
 
     /// Returns the state of a load now and what happened since the last sample.

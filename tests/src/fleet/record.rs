@@ -139,6 +139,11 @@ impl Record {
         self.sent.push(at);
     }
 
+    /// Returns how many requests were sent.
+    pub(super) fn sent(&self) -> u64 {
+        u64::try_from(self.sent.len()).unwrap_or(u64::MAX)
+    }
+
     pub(super) fn complete(&mut self, completion: Completion) {
         self.completions.push(completion);
     }

@@ -188,3 +188,26 @@ fn pins_and_faults_hold_for_present_and_future_pods() {
     assert_eq!(pool.ask(Ipv4Addr::LOCALHOST, Path::Metrics, SimTime::ZERO), Answer::NotFound);
     assert_eq!(pool.ask(two, Path::Loads, SimTime::ZERO), Answer::NotFound, "vLLM has no such page");
 }
+
+#[test]
+fn a_gateway_shows_what_it_holds_for_its_group() {
+    let gateway = |index: u8, group: &str| Endpoint {
+        dialect: Dialect::Gateway,
+        labels: BTreeMap::from([(crate::rbg::labels::GROUP_NAME.to_owned(), group.to_owned())]),
+        ..endpoint(index, Model::LLAMA_8B)
+    };
+    let mut pool = Pool::new(1.0, 0.0);
+    pool.replace(vec![gateway(1, "g"), gateway(2, "g"), gateway(3, "other")], SimTime::ZERO);
+    let trace = Trace::parse("arrival_seconds,input_tokens,output_tokens\n0.5,100,10\n1.0,50,10\n");
+    let load = Load::once(Target::role("n", "g", "decode"), trace.expect("a trace"));
+    pool.add_load(load, SimTime::ZERO);
+    let now = SimTime::from_seconds(2.0);
+    let mut queue = |index: u8| {
+        let Answer::Page(page) = pool.ask(Ipv4Addr::new(127, 1, 0, index), Path::Metrics, now) else {
+            panic!("no page")
+        };
+        let line = page.lines().find(|line| line.starts_with("inference_extension_flow_control_queue_size"));
+        line.and_then(|line| line.rsplit_once(' ')).map(|(_, value)| value.to_owned())
+    };
+    assert_eq!([1, 2, 3].map(&mut queue).map(Option::unwrap), ["2.0", "0.0", "0.0"]);
+}
