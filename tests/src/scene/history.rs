@@ -1,6 +1,7 @@
-//! [`History`]: every count that a role ever asked for, as a watch tells it.
+//! [`History`]: every count that roles ever asked for, as a watch tells it.
 
 use std::{
+    fmt::Debug,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -21,25 +22,28 @@ use crate::{
     rbg::manifest,
 };
 
-/// Every count that a role asked for since the watch began, without repetitions.
+/// Every count that a role, or several at once, asked for since the watch began, without repetitions.
 #[derive(Debug)]
-pub struct History {
-    seen: Arc<Mutex<Vec<u64>>>,
+pub struct History<T = u64> {
+    seen: Arc<Mutex<Vec<T>>>,
     watching: JoinHandle<()>,
 }
 
-impl History {
-    /// Begins to watch, and returns once the present count is known.
-    pub(super) async fn start(namespace: &Namespace, group: &str, role: &str) -> Result<Self> {
-        let seen = Arc::<Mutex<Vec<u64>>>::default();
+impl<T: Clone + Debug + PartialEq + Send + 'static> History<T> {
+    /// Begins to watch what `read` finds in a group, and returns once the present is known.
+    pub(super) async fn start(
+        namespace: &Namespace,
+        group: &str,
+        read: impl Fn(&DynamicObject) -> Option<T> + Send + 'static,
+    ) -> Result<Self> {
+        let seen = Arc::<Mutex<Vec<T>>>::default();
         let note = Arc::clone(&seen);
         let api = manifest::groups(&namespace.client(), namespace.name());
         let config = watcher::Config::default().fields(&format!("metadata.name={group}"));
-        let role = role.to_owned();
         let watching = tokio::spawn(async move {
             let mut events = std::pin::pin!(watcher(api, config).default_backoff().applied_objects());
             while let Some(event) = events.next().await {
-                let Some(replicas) = event.ok().and_then(|group| replicas(&group, &role)) else { continue };
+                let Some(replicas) = event.ok().and_then(|group| read(&group)) else { continue };
                 let mut seen = note.lock().unwrap_or_else(PoisonError::into_inner);
                 if seen.last() != Some(&replicas) {
                     seen.push(replicas);
@@ -56,13 +60,13 @@ impl History {
     }
 
     /// Returns every count so far, in order.
-    pub fn counts(&self) -> Vec<u64> {
+    pub fn counts(&self) -> Vec<T> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until the last count is that one, and returns all.
-    pub async fn ends_with(&self, replicas: u64) -> Result<Vec<u64>> {
-        eventually(&format!("a count of {replicas}"), Duration::from_secs(60), async || {
+    pub async fn ends_with(&self, replicas: T) -> Result<Vec<T>> {
+        eventually(&format!("a count of {replicas:?}"), Duration::from_secs(60), async || {
             let counts = self.counts();
             ensure!(counts.last() == Some(&replicas), "{counts:?}");
             Ok(Some(counts))
@@ -71,13 +75,14 @@ impl History {
     }
 }
 
-impl Drop for History {
+impl<T> Drop for History<T> {
     fn drop(&mut self) {
         self.watching.abort();
     }
 }
 
-fn replicas(group: &DynamicObject, role: &str) -> Option<u64> {
+/// Returns the count of a role of a group.
+pub(super) fn replicas(group: &DynamicObject, role: &str) -> Option<u64> {
     let roles = group.data.pointer("/spec/roles")?.as_array()?;
     roles.iter().find(|found| found["name"] == role)?["replicas"].as_u64()
 }
