@@ -4,6 +4,7 @@
 mod api_service;
 mod apply;
 mod eventually;
+mod gate;
 mod kubectl;
 mod namespace;
 mod nodes;
@@ -14,6 +15,7 @@ mod service_account;
 pub use api_service::ApiService;
 pub use apply::{apply, apply_yaml};
 pub use eventually::{eventually, throughout};
+pub use gate::{Gate, Hold};
 pub use kubectl::kubectl;
 pub use namespace::Namespace;
 pub use nodes::{NodePool, POOL_LABEL};

@@ -1,8 +1,10 @@
 //! [`Scene`]: a namespace in which groups are really scaled: stand-in, model servers, Prometheus and the controller at work.
 
+mod adapter;
 mod history;
+mod usage;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
@@ -99,6 +101,13 @@ impl Scene {
         .await
     }
 
+    /// Has controllers that are started from now on come to the API server by that kubeconfig.
+    pub fn use_kubeconfig(&mut self, file: &Path) {
+        if let Some(value) = self.flags.iter_mut().skip_while(|flag| *flag != "--kubeconfig").nth(1) {
+            *value = file.display().to_string();
+        }
+    }
+
     /// Returns the controller's process.
     pub fn controller(&mut self) -> Result<&mut Program> {
         self.controller.as_mut().context("the controller does not run")
@@ -150,6 +159,18 @@ impl Scene {
     /// Creates a group of these roles.
     pub async fn create_group(&self, name: &str, roles: impl IntoIterator<Item = Role>) -> Result<()> {
         self.apply(manifest::manifest(name, roles)).await?;
+        Ok(())
+    }
+
+    /// Creates a Deployment of model servers that belongs to no group; its pods have the label `app` with its name.
+    pub async fn deployment(&self, name: &str, replicas: u32) -> Result<()> {
+        let annotations = json!({(fleet::endpoint::ENGINE_ANNOTATION): "vllm", "prometheus.io/scrape": "true",
+            "prometheus.io/port": self.fleet.port().to_string()});
+        let template = json!({"metadata": {"labels": {"app": name}, "annotations": annotations},
+            "spec": {"terminationGracePeriodSeconds": 1, "containers": [{"name": "engine", "image": "engine:1"}]}});
+        self.apply(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}}))
+            .await?;
         Ok(())
     }
 
@@ -271,23 +292,30 @@ impl Scene {
 
     /// Waits for an event with that reason about an object, and returns its note.
     pub async fn event(&self, object: &str, reason: &str) -> Result<String> {
-        let api: Api<Event> = self.namespace.api();
         eventually(&format!("event {reason} about {object}"), PATIENCE, async || {
-            let events = api.list(&ListParams::default()).await?.items;
-            let of_object = |event: &&Event| {
-                event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref()) == Some(object)
-            };
-            let mut reasons = Vec::new();
-            for event in events.iter().filter(of_object) {
-                let found = event.reason.clone().unwrap_or_default();
-                if found == reason {
-                    return Ok(Some(event.note.clone().unwrap_or_default()));
-                }
-                reasons.push(found);
-            }
-            bail!("events: {}", reasons.join(", "))
+            let events = self.events_about(object).await?;
+            let told: Vec<_> = events.iter().filter_map(|event| event.reason.as_deref()).collect();
+            let found = events.iter().find(|event| event.reason.as_deref() == Some(reason));
+            let found = found.with_context(|| format!("events: {}", told.join(", ")))?;
+            Ok(Some(found.note.clone().unwrap_or_default()))
         })
         .await
+    }
+
+    /// Returns the notes of the events with that reason about an object.
+    pub async fn events(&self, object: &str, reason: &str) -> Result<Vec<String>> {
+        let events = self.events_about(object).await?.into_iter();
+        let such = events.filter(|event| event.reason.as_deref() == Some(reason));
+        Ok(such.map(|event| event.note.unwrap_or_default()).collect())
+    }
+
+    async fn events_about(&self, object: &str) -> Result<Vec<Event>> {
+        let api: Api<Event> = self.namespace.api();
+        let mut events = api.list(&ListParams::default()).await?.items;
+        events.retain(|event| {
+            event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref()) == Some(object)
+        });
+        Ok(events)
     }
 
     /// Begins to note the replicas that a role asks for.

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use kube::ResourceExt as _;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams},
+};
 use rbg_autoscaler_tests::{
     control_plane::{Component, ControlPlane, Options, shared},
-    harness::throughout,
+    harness::{eventually, throughout},
     rbg::manifest::{Role, manifest},
     scene::Scene,
 };
@@ -27,6 +31,34 @@ async fn the_api_server_may_restart() -> Result<()> {
     plane.stop_component(Component::ApiServer).await;
     scene.queue("demo", "decode", 20.0);
     plane.start_component(Component::ApiServer).await?;
+    scene.role_asks_for("demo", "decode", 4).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_read_stops_no_other() -> Result<()> {
+    let plane = ControlPlane::start(Options::default()).await?;
+    let scene = Scene::start(&plane, "undecodable").await?;
+    scene.queue("demo", "decode", 10.0);
+    scene.create_group("demo", [scene.serving(Role::standalone("decode", 2)).autoscaling(policy())]).await?;
+    scene.condition("demo-inline", "MetricsHealthy", "True", "AllAnswered").await?;
+    // As if it had been stored by another version.
+    let crds: Api<CustomResourceDefinition> = Api::all(plane.client().await?);
+    let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let operations =
+        json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema", "value": anything}]);
+    let loosen = Patch::<()>::Json(serde_json::from_value(operations)?);
+    crds.patch("rolebasedgroupautoscalers.rbg-autoscaler.dev", &PatchParams::default(), &loosen).await?;
+    let broken = json!({"apiVersion": "rbg-autoscaler.dev/v1alpha1", "kind": "RoleBasedGroupAutoscaler",
+        "metadata": {"name": "broken"}, "spec": {"groupRef": {"name": "demo"}, "roles": "all of them"}});
+    eventually("an object that no version of ours reads is stored", Duration::from_secs(20), async || {
+        scene.apply(broken.clone()).await?;
+        let count = "rbg_autoscaler_undecodable_objects 1";
+        ensure!(scene.metrics().await?.contains(count), "not counted");
+        Ok(Some(()))
+    })
+    .await?;
+    scene.queue("demo", "decode", 20.0);
     scene.role_asks_for("demo", "decode", 4).await?;
     Ok(())
 }
@@ -71,4 +103,63 @@ async fn applied_again(plane: &ControlPlane) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn a_group_applied_without_replicas_keeps_them() {
+    shared().await.run(async |plane| applied_without_replicas(plane).await).await;
+}
+
+async fn applied_without_replicas(plane: &ControlPlane) -> Result<()> {
+    let scene = Scene::start(plane, "omitted").await?;
+    scene.queue("demo", "decode", 30.0);
+    let decode = scene.serving(Role::standalone("decode", 1).without("replicas"));
+    let object = manifest("demo", [decode.autoscaling(policy())]);
+    scene.apply(object.clone()).await?;
+    let history = scene.watch_role("demo", "decode").await?;
+    history.ends_with(3).await?;
+    scene.queue("demo", "decode", 10.0);
+    scene.pods_are_ready("demo", "decode", 3).await?;
+    throughout("the count stands", Duration::from_secs(5), async || {
+        scene.apply(object.clone()).await?;
+        ensure!(history.counts() == [1, 3], "{:?}", history.counts());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_group_applied_with_other_replicas_is_answered_once_each_time() {
+    shared().await.run(async |plane| applied_with_other_replicas(plane).await).await;
+}
+
+/// Whoever keeps counts in git and applies them again and again sees each of them answered, and is told why once.
+async fn applied_with_other_replicas(plane: &ControlPlane) -> Result<()> {
+    let scene = Scene::start(plane, "other").await?;
+    scene.queue("demo", "decode", 20.0);
+    let decode = scene.serving(Role::standalone("decode", 2)).autoscaling(policy());
+    let object = manifest("demo", [decode]);
+    scene.apply(object.clone()).await?;
+    let history = scene.watch_role("demo", "decode").await?;
+    history.ends_with(4).await?;
+    scene.queue("demo", "decode", 10.0);
+    scene.pods_are_ready("demo", "decode", 4).await?;
+    // The count in git is too low for what comes: twice as much for half the replicas.
+    let mut want = vec![2, 4];
+    for _ in 0..3 {
+        scene.queue("demo", "decode", 20.0);
+        scene.apply(object.clone()).await?;
+        want.extend([2, 4]);
+        eventually("the policy's count again", Duration::from_secs(20), async || {
+            ensure!(history.counts() == want, "{:?}", history.counts());
+            Ok(Some(()))
+        })
+        .await?;
+        scene.queue("demo", "decode", 10.0);
+        scene.pods_are_ready("demo", "decode", 4).await?;
+    }
+    let note = scene.event("demo-inline", "ReplicasEdited").await?;
+    ensure!(note.contains("somebody else changed the replicas from 4 to 2"), "{note}");
+    ensure!(scene.events("demo-inline", "ReplicasEdited").await?.len() == 1, "told more than once");
+    Ok(())
 }

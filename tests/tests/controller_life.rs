@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use axum::http::Method;
 use rbg_autoscaler_tests::{
     control_plane::{ControlPlane, shared},
-    harness::{eventually, throughout},
+    harness::{Gate, Hold, eventually, throughout},
     rbg::manifest::Role,
     scene::Scene,
 };
@@ -60,6 +61,56 @@ async fn takeover(plane: &ControlPlane) -> Result<()> {
     eventually("the next one leads at once", Duration::from_secs(5), async || {
         ensure!(scene.metrics().await?.contains("rbg_autoscaler_leader 1"), "not yet");
         Ok(Some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_leader_killed_before_its_write_is_followed_by_one_that_writes_once() {
+    shared().await.run(async |plane| killed_while_writing(plane, Hold::Request).await).await;
+}
+
+#[tokio::test]
+async fn a_leader_killed_after_its_write_is_followed_by_one_that_does_not_write_again() {
+    shared().await.run(async |plane| killed_while_writing(plane, Hold::Answer).await).await;
+}
+
+/// The leader has decided on a step; it is killed before the API server has the write, or before it has the answer.
+async fn killed_while_writing(plane: &ControlPlane, hold: Hold) -> Result<()> {
+    let mut scene = Scene::without_controller(plane, "killed").await?;
+    let namespace = scene.namespace().name().to_owned();
+    let flags = ["--leader-elect", "--lease-namespace", &namespace, "--lease-name", "test"];
+    let gate = Gate::open(plane.client().await?).await?;
+    scene.queue("demo", "decode", 10.0);
+    let policy = json!({"maxReplicas": 8, "metrics": [{"name": "queue_length", "target": "10"}],
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}}});
+    scene.create_group("demo", [scene.serving(Role::standalone("decode", 2)).autoscaling(policy)]).await?;
+    let history = scene.watch_role("demo", "decode").await?;
+    scene.use_kubeconfig(gate.kubeconfig());
+    scene.start_controller(&flags).await?;
+    leads(&scene, 1).await?;
+    scene.condition("demo-inline", "MetricsHealthy", "True", "AllAnswered").await?;
+    let mut leader = scene.take_controller()?;
+    scene.use_kubeconfig(&plane.kubeconfig());
+    scene.start_controller(&flags).await?;
+
+    gate.hold(hold, Method::PATCH, "/rolebasedgroups/demo");
+    scene.queue("demo", "decode", 20.0);
+    gate.holds_one(Duration::from_secs(20)).await?;
+    leader.kill();
+    if hold == Hold::Answer {
+        scene.queue("demo", "decode", 10.0);
+    }
+    eventually("the standby leads and the step is taken", Duration::from_secs(20), async || {
+        ensure!(scene.metrics().await?.contains("rbg_autoscaler_leader 1"), "it does not lead yet");
+        ensure!(history.counts() == [2, 4], "{:?}", history.counts());
+        Ok(Some(()))
+    })
+    .await?;
+    scene.queue("demo", "decode", 10.0);
+    throughout("the step is taken once and nothing shrinks", Duration::from_secs(4), async || {
+        ensure!(history.counts() == [2, 4], "{:?}", history.counts());
+        Ok(())
     })
     .await
 }

@@ -56,6 +56,13 @@ impl Role {
         self
     }
 
+    /// Takes a field away again.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
     /// Gives the role an inline policy, which is unknown to RBG.
     #[must_use]
     pub fn autoscaling(self, policy: Value) -> Self {

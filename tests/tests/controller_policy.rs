@@ -1,0 +1,153 @@
+//! What a policy may say besides a metric and its bounds: hold, schedules, fallback, several metrics.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::{Timestamp, ToSpan as _, Unit};
+use rbg_autoscaler::api::autoscaler::RoleBasedGroupAutoscalerStatus;
+use rbg_autoscaler_tests::{
+    control_plane::{ControlPlane, shared},
+    harness::throughout,
+    rbg::manifest::Role,
+    scene::Scene,
+};
+use serde_json::{Value, json};
+
+fn role(more: &Value) -> Value {
+    let mut role = json!({"name": "decode", "maxReplicas": 8, "metrics": [{"name": "queue_length", "target": "10"}],
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 1}}});
+    for (name, value) in more.as_object().into_iter().flatten() {
+        role[name] = value.clone();
+    }
+    role
+}
+
+/// Whether the only role's decision has a step of that reason.
+fn has_step(reason: &'static str) -> impl Fn(&RoleBasedGroupAutoscalerStatus) -> bool {
+    move |status| status.roles.iter().flat_map(|role| &role.decision).any(|step| step.reason == reason)
+}
+
+/// Waits until metrics are said to fail, and returns what is said.
+async fn metrics_fail(scene: &Scene) -> Result<String> {
+    let fails = |status: &RoleBasedGroupAutoscalerStatus| {
+        let failed =
+            status.conditions.iter().find(|seen| seen.type_ == "MetricsHealthy" && seen.status == "False");
+        failed.map(|failed| failed.message.to_string())
+    };
+    let status = scene.status_shows("p", "failing metrics", |status| fails(status).is_some()).await?;
+    fails(&status).context("just seen")
+}
+
+async fn stays_at(scene: &Scene, replicas: u64) -> Result<()> {
+    throughout(&format!("{replicas} replicas"), Duration::from_secs(3), async || {
+        let seen = scene.replicas("demo", "decode").await?;
+        ensure!(seen == replicas, "{seen}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_held_direction_waits_until_it_is_let_go() {
+    shared().await.run(async |plane| held(plane).await).await;
+}
+
+async fn held(plane: &ControlPlane) -> Result<()> {
+    let scene = Scene::start(plane, "held").await?;
+    scene.queue("demo", "decode", 20.0);
+    scene.create_group("demo", [scene.serving(Role::standalone("decode", 2))]).await?;
+    scene.pods_are_ready("demo", "decode", 2).await?;
+    let policy = |hold: &[&str]| json!({"hold": hold, "roles": [role(&json!({}))]});
+    scene.create_policy("p", "demo", policy(&["Up"])).await?;
+    scene.status_shows("p", "raising is held", has_step("HeldUp")).await?;
+    stays_at(&scene, 2).await?;
+    scene.create_policy("p", "demo", policy(&["Down"])).await?;
+    scene.role_asks_for("demo", "decode", 4).await?;
+    scene.queue("demo", "decode", 0.0);
+    scene.pods_are_ready("demo", "decode", 4).await?;
+    scene.status_shows("p", "lowering is held", has_step("HeldDown")).await?;
+    stays_at(&scene, 4).await?;
+    scene.create_policy("p", "demo", policy(&[])).await?;
+    scene.role_asks_for("demo", "decode", 1).await
+}
+
+#[tokio::test]
+async fn a_schedule_begins_at_its_minute() {
+    shared().await.run(async |plane| scheduled(plane).await).await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "the controller reads the same clock")]
+async fn scheduled(plane: &ControlPlane) -> Result<()> {
+    let scene = Scene::start(plane, "schedule").await?;
+    scene.queue("demo", "decode", 10.0);
+    scene.create_group("demo", [scene.serving(Role::standalone("decode", 2))]).await?;
+    scene.pods_are_ready("demo", "decode", 2).await?;
+    // The next minute that is far enough away to see the count before it.
+    let begins = Timestamp::now() + 5.seconds();
+    let begins = begins.to_zoned(jiff::tz::TimeZone::UTC);
+    let begins = begins.round(jiff::ZonedRound::new().smallest(Unit::Minute).mode(jiff::RoundMode::Ceil))?;
+    let at = begins.strftime("%H:%M").to_string();
+    let schedule = json!({"name": "rush", "from": at, "to": (&begins + 10.minutes()).strftime("%H:%M").to_string(),
+        "roles": [{"name": "decode", "minReplicas": 5}]});
+    scene.create_policy("p", "demo", json!({"roles": [role(&json!({}))], "schedules": [schedule]})).await?;
+    let history = scene.watch_role("demo", "decode").await?;
+    scene.condition("p", "MetricsHealthy", "True", "AllAnswered").await?;
+    ensure!(history.counts() == [2], "before {at}: {:?}", history.counts());
+    let status = scene
+        .status_shows_within("p", "the schedule", Duration::from_secs(75), |status| {
+            status.roles.first().is_some_and(|role| role.active_schedule.as_deref() == Some("rush"))
+        })
+        .await?;
+    let scaled = status.roles.first().and_then(|role| role.last_scale_time).context("it was not scaled")?;
+    let late = scaled.duration_since(begins.timestamp()).as_secs_f64();
+    ensure!((0.0..3.0).contains(&late), "scaled {late} s after {at}");
+    ensure!(history.ends_with(5).await? == [2, 5], "{:?}", history.counts());
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_metrics_there_is_a_fallback() {
+    shared().await.run(async |plane| fallback(plane).await).await;
+}
+
+async fn fallback(plane: &ControlPlane) -> Result<()> {
+    let scene = Scene::start(plane, "fallback").await?;
+    // Nobody scrapes these pods.
+    scene.create_group("demo", [Role::standalone("decode", 2)]).await?;
+    scene.pods_are_ready("demo", "decode", 2).await?;
+    let fallback = json!({"fallback": {"after": "3s", "replicas": 4}});
+    scene.create_policy("p", "demo", json!({"roles": [role(&fallback)]})).await?;
+    let history = scene.watch_role("demo", "decode").await?;
+    metrics_fail(&scene).await?;
+    history.ends_with(4).await?;
+    let note = scene.event("p", "SuccessfulRescale").await?;
+    ensure!(note.contains("decode: 2 → 4 replicas") && note.contains("no metric has answered"), "{note}");
+    stays_at(&scene, 4).await
+}
+
+#[tokio::test]
+async fn of_two_metrics_the_failed_one_bars_lowering_alone() {
+    shared().await.run(async |plane| one_fails(plane).await).await;
+}
+
+async fn one_fails(plane: &ControlPlane) -> Result<()> {
+    let scene = Scene::start(plane, "partial").await?;
+    scene.queue("demo", "decode", 20.0);
+    scene.create_group("demo", [scene.serving(Role::standalone("decode", 2))]).await?;
+    scene.pods_are_ready("demo", "decode", 2).await?;
+    // Nothing serves external metrics here.
+    let metrics = json!({"metrics": [{"name": "queue_length", "target": "10"}, {"type": "External",
+        "external": {"metric": {"name": "gateway_queue"}, "target": {"type": "AverageValue", "averageValue": "5"}}}]});
+    scene.create_policy("p", "demo", json!({"roles": [role(&metrics)]})).await?;
+    scene.role_asks_for("demo", "decode", 4).await?;
+    let told = metrics_fail(&scene).await?;
+    ensure!(told.contains("gateway_queue"), "{told}");
+    scene.queue("demo", "decode", 0.0);
+    scene.pods_are_ready("demo", "decode", 4).await?;
+    stays_at(&scene, 4).await?;
+    let status = scene.status("p").await?;
+    let errors: Vec<_> =
+        status.roles.iter().flat_map(|role| &role.metrics).map(|metric| metric.error.is_some()).collect();
+    ensure!(errors == [false, true], "{status:?}");
+    Ok(())
+}
