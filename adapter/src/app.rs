@@ -15,6 +15,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     accept::Accept,
+    answers::{Answers, Judge, Made},
     authentication::{User, token::Tokens, trust::Trust},
     authorization::{Attributes, Authorizer, Verdict},
     custom,
@@ -45,6 +46,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Who may do what.
     pub authorizer: Authorizer,
+    /// What was answered lately.
+    pub answers: Answers,
     /// Our own metrics.
     pub telemetry: Telemetry,
     /// Reads the wall clock.
@@ -121,8 +124,8 @@ async fn answer(
         return Err(RequestError::method_not_allowed());
     }
     if uri.path() == "/metrics" {
-        let body = app.telemetry.text(&app.collector.snapshot(), (app.clock)()).into_bytes();
-        return Ok(Document { body, content_type: telemetry::CONTENT_TYPE.to_owned(), is_stable: false });
+        let body = app.telemetry.text(&app.collector.snapshot(), (app.clock)()).into();
+        return Ok(Document { body, content_type: telemetry::CONTENT_TYPE.into(), is_stable: false });
     }
     let is_pretty = target.first("pretty").is_some_and(|pretty| matches!(pretty, "true" | "1"));
     let accepted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
@@ -135,7 +138,7 @@ async fn answer(
         Accept::Aggregated(version) => {
             let mut document = Document::stable(&discovery(app).aggregated(version), is_pretty)?;
             document.content_type =
-                format!("{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+                format!("{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList").into();
             return Ok(document);
         }
     }
@@ -148,8 +151,21 @@ async fn answer(
             return Document::stable(&document, is_pretty);
         }
     }
-    let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
-    match MetricRequest::parse(path_and_query)? {
+    let question = uri.path_and_query().map_or("/", |path| path.as_str());
+    let book = app.engine.book();
+    let (pods, collector) = (&*app.pods, &app.collector);
+    let judge = Judge { now: (app.clock)(), book: book.as_ref(), pods, collector };
+    if let Some(body) = app.answers.get(question, &judge) {
+        return Document::values(body, is_pretty);
+    }
+    let made = values(app, question, target).await?;
+    app.answers.put(question, &made, &judge);
+    Document::values(made.body, is_pretty)
+}
+
+/// Makes the answer to a request for values.
+async fn values(app: &App, question: &str, target: &Target) -> Result<Made, RequestError> {
+    match MetricRequest::parse(question)? {
         MetricRequest::Custom(request) => {
             let selector = target.first("labelSelector").unwrap_or_default();
             let mut known = app.engine.custom(&request, selector).await;
@@ -163,9 +179,9 @@ async fn answer(
                     "the server could not find the metric {metric} for {resource}"
                 )))
             };
-            Document::values(known.unwrap_or_else(unknown)?, is_pretty)
+            known.unwrap_or_else(unknown)
         }
-        MetricRequest::External(request) => Document::values(app.engine.external(&request).await?, is_pretty),
+        MetricRequest::External(request) => app.engine.external(&request).await,
         MetricRequest::Resource(_) => Err(RequestError::no_such_path()),
     }
 }

@@ -153,10 +153,10 @@ impl FrontProxy {
 
     /// What stands behind the prefix in a header's name (which `http` has lower-cased), percent-decoded.
     fn extra_key(&self, header: &str) -> Option<String> {
-        let rest = self
-            .extra_prefixes
-            .iter()
-            .find_map(|prefix| header.strip_prefix(&prefix.to_ascii_lowercase()))?;
+        let rest = self.extra_prefixes.iter().find_map(|prefix| {
+            let (start, rest) = header.split_at_checked(prefix.len())?;
+            start.eq_ignore_ascii_case(prefix).then_some(rest)
+        })?;
         Some(target::decode(rest, false).unwrap_or_else(|_| rest.to_owned()))
     }
 }

@@ -1,11 +1,12 @@
 //! custom.metrics.k8s.io for pods: answered from the collector's snapshot, for the live pods that a selector matches.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use rbg_autoscaler::metrics::{Reading, Sample, collector::Collector};
+use rbg_autoscaler::metrics::{Reading, STALE_AFTER, Sample, collector::Collector};
 
 use crate::{
+    answers::{Basis, Made},
     pods::{Pod, PodCache},
     reply::{ObjectValue, ValueList},
     request::{CustomRequest, ObjectName, RequestError},
@@ -16,13 +17,15 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Answers a request about pods, if it is one and the metric is a signal; `None` when somebody else must know.
+///
+/// Pods without a value are counted when an answer is made, not each time it is given.
 pub async fn answer(
     collector: &Collector,
     pods: &PodCache,
     telemetry: &Telemetry,
     request: &CustomRequest,
     now: Timestamp,
-) -> Option<Result<Vec<u8>, RequestError>> {
+) -> Option<Result<Made, RequestError>> {
     let namespace = request.namespace.as_deref()?;
     if !is_pods(request) || collector.signal(&request.metric).is_none() {
         return None;
@@ -42,7 +45,7 @@ async fn signal(
     request: &CustomRequest,
     namespace: &str,
     now: Timestamp,
-) -> Result<Vec<u8>, RequestError> {
+) -> Result<Made, RequestError> {
     let metric = request.metric.as_str();
     if !request.metric_selector.is_empty() {
         let message = format!(
@@ -53,6 +56,8 @@ async fn signal(
     if !pods.is_synced() {
         return Err(unavailable("the pods of the cluster are not listed yet".to_owned()));
     }
+    // Before the pods are looked at: what changes meanwhile makes another number.
+    let generation = pods.generation(namespace);
     let selected = match &request.name {
         ObjectName::All => pods.select(namespace, &request.label_selector),
         ObjectName::One(name) => {
@@ -91,7 +96,14 @@ async fn signal(
         );
         return Err(RequestError::not_found(message));
     }
-    ValueList { version: request.version, metric, selector: &request.metric_selector, items }.to_json()
+    let oldest = items.iter().map(|item| item.time).min();
+    let basis = oldest.zip(generation).map(|(oldest, generation)| Basis {
+        until: oldest.checked_add(STALE_AFTER).unwrap_or(now),
+        pods: Some((namespace.to_owned(), generation)),
+        samples: Some((metric.to_owned(), Arc::downgrade(&reading.samples))),
+    });
+    let list = ValueList { version: request.version, metric, selector: &request.metric_selector, items };
+    Ok(Made { body: list.to_json()?.into(), basis })
 }
 
 /// A pod's fresh sample, unless it is from another pod that had the name before.

@@ -1,8 +1,14 @@
 //! [`Document`]: bytes that answer a request, and how they become a response.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    borrow::Cow,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::{Body, Bytes},
+    response::Response,
+};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
@@ -14,9 +20,9 @@ pub const JSON: &str = "application/json";
 /// Bytes to send, and what they are.
 pub struct Document {
     /// The bytes.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// What they are.
-    pub content_type: String,
+    pub content_type: Cow<'static, str>,
     /// Whether the same bytes come again and again, so that a tag of them is worth its while.
     pub is_stable: bool,
 }
@@ -24,24 +30,24 @@ pub struct Document {
 impl Document {
     /// Returns a JSON document that seldom changes.
     pub fn stable(value: &Value, is_pretty: bool) -> Result<Self, RequestError> {
-        Ok(Self { body: write(value, is_pretty)?, content_type: JSON.to_owned(), is_stable: true })
+        Ok(Self { body: write(value, is_pretty)?.into(), content_type: JSON.into(), is_stable: true })
     }
 
     /// Returns a JSON document that is new each time; `body` is compact.
-    pub fn values(body: Vec<u8>, is_pretty: bool) -> Result<Self, RequestError> {
+    pub fn values(body: Bytes, is_pretty: bool) -> Result<Self, RequestError> {
         let body = if is_pretty {
             let value: Value = serde_json::from_slice(&body).map_err(RequestError::internal)?;
-            write(&value, true)?
+            write(&value, true)?.into()
         } else {
             body
         };
-        Ok(Self { body, content_type: JSON.to_owned(), is_stable: false })
+        Ok(Self { body, content_type: JSON.into(), is_stable: false })
     }
 
     /// Returns the response, or 304 when the client has the same bytes already.
     pub fn response(self, asked: &HeaderMap) -> Response {
         let mut response = Response::builder()
-            .header(header::CONTENT_TYPE, self.content_type)
+            .header(header::CONTENT_TYPE, &*self.content_type)
             .header(header::CACHE_CONTROL, "no-cache, private");
         if self.is_stable {
             let mut hasher = DefaultHasher::new();

@@ -118,6 +118,11 @@ impl Engine {
         let nanoseconds = now.as_nanosecond();
         Timestamp::from_nanosecond(nanoseconds - nanoseconds.rem_euclid(interval)).unwrap_or(now)
     }
+
+    /// When the next instant is, at which everything is asked anew.
+    fn next_instant(&self) -> Timestamp {
+        self.instant().checked_add(self.interval).unwrap_or(Timestamp::MAX)
+    }
 }
 
 /// The cause is the message: the HPA shows it.

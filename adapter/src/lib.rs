@@ -1,6 +1,7 @@
 //! The metrics adapter: answers custom, external and resource metrics of Kubernetes from Prometheus.
 
 pub mod accept;
+pub mod answers;
 pub mod app;
 pub mod authentication;
 pub mod authorization;

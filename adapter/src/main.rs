@@ -11,6 +11,7 @@ use rbg_autoscaler::metrics::{
     prometheus::{PrometheusClient, PrometheusSource},
 };
 use rbg_metrics_adapter::{
+    answers::Answers,
     app::{App, router},
     authentication::{
         token::{ApiTokenReview, Tokens},
@@ -118,6 +119,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         trust,
         tokens: Tokens::new(token_reviews, access.authentication_token_webhook_cache_ttl),
         authorizer: Authorizer::new(reviewer, memory, access.authorization_always_allow_paths),
+        answers: Answers::default(),
         telemetry: telemetry.clone(),
         clock,
     });

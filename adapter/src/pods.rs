@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use futures::{TryStreamExt, pin_mut};
@@ -37,8 +37,15 @@ pub type Pods = BTreeMap<String, Arc<Pod>>;
 /// The pods of the cluster that have not ended.
 #[derive(Default)]
 pub struct PodCache {
-    namespaces: RwLock<HashMap<String, Pods>>,
+    known: RwLock<Known>,
     synced: watch::Sender<bool>,
+}
+
+/// Pods by namespace, each namespace with the number of the change that it last saw.
+#[derive(Default)]
+struct Known {
+    namespaces: HashMap<String, (u64, Pods)>,
+    changes: u64,
 }
 
 /// A pod as it comes over the wire, less what nobody reads.
@@ -71,20 +78,24 @@ impl Pod {
 impl PodCache {
     /// Returns the pods of a namespace that a selector selects, by name.
     pub fn select(&self, namespace: &str, selector: &Selector) -> Vec<(String, Arc<Pod>)> {
-        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
-        let pods = namespaces.get(namespace).into_iter().flatten();
+        let known = self.known();
+        let pods = known.namespaces.get(namespace).into_iter().flat_map(|(_, pods)| pods);
         pods.filter(|(_, pod)| pod.matches(selector)).map(|(name, pod)| (name.clone(), pod.clone())).collect()
     }
 
     /// Returns one pod, unless it has ended.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
-        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
-        namespaces.get(namespace)?.get(name).cloned()
+        self.known().namespaces.get(namespace)?.1.get(name).cloned()
+    }
+
+    /// Returns a number that is another one whenever something has changed in a namespace; `None` while it has no pods.
+    pub fn generation(&self, namespace: &str) -> Option<u64> {
+        self.known().namespaces.get(namespace).map(|(changed, _)| *changed)
     }
 
     /// Returns the number of pods.
     pub fn len(&self) -> usize {
-        self.namespaces.read().unwrap_or_else(PoisonError::into_inner).values().map(BTreeMap::len).sum()
+        self.known().namespaces.values().map(|(_, pods)| pods.len()).sum()
     }
 
     /// Says whether no pod is known.
@@ -104,8 +115,16 @@ impl PodCache {
 
     /// Replaces everything, for tests and after a list.
     pub fn replace(&self, pods: HashMap<String, Pods>) {
-        *self.namespaces.write().unwrap_or_else(PoisonError::into_inner) = pods;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.changes += 1;
+        let changes = known.changes;
+        known.namespaces = pods.into_iter().map(|(namespace, pods)| (namespace, (changes, pods))).collect();
+        drop(known);
         self.synced.send_replace(true);
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Watches until dropped; failures are logged and tried again, what is known stays meanwhile.
@@ -122,18 +141,21 @@ impl PodCache {
             let failed_before = std::mem::replace(&mut is_failing, event.is_err());
             match event {
                 Ok(Some(Event::Init)) => listed.clear(),
-                Ok(Some(Event::InitApply(pod))) => put(&mut listed, pod),
+                Ok(Some(Event::InitApply(pod))) => {
+                    if let (namespace, name, Some(pod)) = read(pod) {
+                        listed.entry(namespace).or_default().insert(name, pod);
+                    }
+                }
                 Ok(Some(Event::InitDone)) => {
                     self.replace(std::mem::take(&mut listed));
                     tracing::info!(pods = self.len(), "pods listed");
                 }
                 Ok(Some(Event::Apply(pod))) => {
-                    put(&mut self.namespaces.write().unwrap_or_else(PoisonError::into_inner), pod);
+                    self.known.write().unwrap_or_else(PoisonError::into_inner).put(pod);
                 }
                 Ok(Some(Event::Delete(pod))) => {
-                    let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-                    let (namespace, name) = key(&pod);
-                    remove(&mut namespaces, namespace, name);
+                    let (namespace, name, _) = read(pod);
+                    self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&namespace, &name);
                 }
                 Ok(None) => return,
                 Err(error) if failed_before => tracing::debug!(%error, "pods cannot be watched"),
@@ -145,31 +167,40 @@ impl PodCache {
     }
 }
 
-fn key(pod: &WirePod) -> (&str, &str) {
-    (pod.metadata.namespace.as_deref().unwrap_or_default(), pod.metadata.name.as_deref().unwrap_or_default())
+/// Returns a pod's namespace, its name and what is kept of it: nothing if it has ended.
+fn read(pod: WirePod) -> (String, String, Option<Arc<Pod>>) {
+    let metadata = pod.metadata;
+    let (namespace, name) = (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default());
+    let status = pod.status.unwrap_or_default();
+    let has_ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    let labels = metadata.labels.unwrap_or_default();
+    (namespace, name, (!has_ended).then(|| Arc::new(Pod::new(labels, status.start_time))))
 }
 
-/// Takes a pod in, or out if it has ended.
-fn put(namespaces: &mut HashMap<String, Pods>, mut pod: WirePod) {
-    let labels = pod.metadata.labels.take().unwrap_or_default();
-    let (namespace, name) = key(&pod);
-    let status = pod.status.as_ref();
-    if matches!(status.and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed")) {
-        remove(namespaces, namespace, name);
-        return;
+impl Known {
+    /// Takes a pod in, or out if it has ended. Most events change nothing that is kept.
+    fn put(&mut self, pod: WirePod) {
+        let (namespace, name, pod) = read(pod);
+        let Some(pod) = pod else { return self.remove(&namespace, &name) };
+        let (changed, pods) = self.namespaces.entry(namespace).or_default();
+        if pods.get(&name) == Some(&pod) {
+            return;
+        }
+        pods.insert(name, pod);
+        self.changes += 1;
+        *changed = self.changes;
     }
-    let known = Arc::new(Pod::new(labels, status.and_then(|status| status.start_time)));
-    match namespaces.get_mut(namespace) {
-        Some(pods) => pods.insert(name.to_owned(), known),
-        None => namespaces.entry(namespace.to_owned()).or_default().insert(name.to_owned(), known),
-    };
-}
 
-fn remove(namespaces: &mut HashMap<String, Pods>, namespace: &str, name: &str) {
-    let Some(pods) = namespaces.get_mut(namespace) else { return };
-    pods.remove(name);
-    if pods.is_empty() {
-        namespaces.remove(namespace);
+    fn remove(&mut self, namespace: &str, name: &str) {
+        let Some((changed, pods)) = self.namespaces.get_mut(namespace) else { return };
+        if pods.remove(name).is_none() {
+            return;
+        }
+        self.changes += 1;
+        *changed = self.changes;
+        if pods.is_empty() {
+            self.namespaces.remove(namespace);
+        }
     }
 }
 
@@ -188,15 +219,13 @@ mod tests {
 
     #[test]
     fn ended_pods_are_left_out() {
-        let mut pods = HashMap::new();
-        put(&mut pods, wire("p1", "Running"));
-        put(&mut pods, wire("p2", "Succeeded"));
-        put(&mut pods, wire("p3", "Pending"));
-        put(&mut pods, wire("p3", "Failed"));
         let cache = PodCache::default();
         assert!(!cache.is_synced());
-        cache.replace(pods);
+        cache.replace(HashMap::new());
         assert!(cache.is_synced());
+        for (name, phase) in [("p1", "Running"), ("p2", "Succeeded"), ("p3", "Pending"), ("p3", "Failed")] {
+            cache.known.write().expect("not poisoned").put(wire(name, phase));
+        }
         let selected = cache.select("a", &Selector::parse("app in (web)").expect("parses"));
         assert_eq!(selected.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["p1"]);
         assert_eq!(selected[0].1.started.map(|at| at.to_string()).as_deref(), Some("2026-11-20T10:00:00Z"));
@@ -206,11 +235,21 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_without_pods_is_forgotten() {
-        let mut pods = HashMap::new();
-        put(&mut pods, wire("p1", "Running"));
-        remove(&mut pods, "a", "p1");
-        remove(&mut pods, "a", "p1");
-        assert!(pods.is_empty());
+    fn generations_tell_of_changes_and_of_nothing_else() {
+        let mut known = Known::default();
+        known.put(wire("p1", "Pending"));
+        let first = known.namespaces["a"].0;
+        known.put(wire("p1", "Running"));
+        known.remove("a", "p2");
+        assert_eq!(known.namespaces["a"].0, first, "nothing that is kept has changed");
+        known.put(wire("p2", "Running"));
+        let second = known.namespaces["a"].0;
+        assert_ne!(second, first);
+        known.remove("a", "p1");
+        assert_ne!(known.namespaces["a"].0, second);
+        known.put(wire("p2", "Failed"));
+        assert!(known.namespaces.is_empty(), "a namespace without pods is forgotten");
+        known.put(wire("p1", "Running"));
+        assert!(known.namespaces["a"].0 > second, "no number comes twice");
     }
 }

@@ -9,12 +9,19 @@ use std::{
 
 use tokio::{sync::OnceCell, time::Instant};
 
-/// More answers than this are swept.
+/// There are never more answers than this.
 const MOST: usize = 4096;
+/// How often answers whose time is over are let go: they may be large.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Answers by question.
 pub struct Remembered<Q, A> {
-    answers: Mutex<HashMap<Q, Arc<Entry<A>>>>,
+    known: Mutex<Known<Q, A>>,
+}
+
+struct Known<Q, A> {
+    answers: HashMap<Q, Arc<Entry<A>>>,
+    swept: Option<Instant>,
 }
 
 struct Entry<A> {
@@ -29,7 +36,7 @@ impl<A> Entry<A> {
 
 impl<Q, A> Default for Remembered<Q, A> {
     fn default() -> Self {
-        Self { answers: Mutex::default() }
+        Self { known: Mutex::new(Known { answers: HashMap::new(), swept: None }) }
     }
 }
 
@@ -57,14 +64,19 @@ impl<Q: Eq + Hash, A: Clone> Remembered<Q, A> {
 
     fn entry(&self, question: Q) -> Arc<Entry<A>> {
         let now = Instant::now();
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Known { answers, swept } = &mut *known;
         if let Some(entry) = answers.get(&question)
             && !entry.is_over(now)
         {
             return entry.clone();
         }
-        if answers.len() >= MOST {
-            answers.retain(|_, entry| entry.answer.initialized() && !entry.is_over(now));
+        if swept.is_none_or(|swept| swept + SWEEP_EVERY <= now) {
+            *swept = Some(now);
+            // An unanswered question that nobody is waiting for has failed.
+            answers.retain(|_, entry| {
+                if entry.answer.initialized() { !entry.is_over(now) } else { Arc::strong_count(entry) > 1 }
+            });
         }
         if answers.len() >= MOST {
             answers.clear();
@@ -72,5 +84,23 @@ impl<Q: Eq + Hash, A: Clone> Remembered<Q, A> {
         let entry = Arc::new(Entry { answer: OnceCell::new() });
         answers.insert(question, entry.clone());
         entry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_over_is_let_go() {
+        let remembered: Remembered<u32, Arc<()>> = Remembered::default();
+        let lasts = |_: &Arc<()>| Duration::from_secs(10);
+        let first = remembered.get(1, lasts, async || Ok::<_, ()>(Arc::new(()))).await.expect("answered");
+        assert_eq!(remembered.get(2, lasts, async || Err(())).await, Err(()));
+        assert_eq!(Arc::strong_count(&first), 2);
+        tokio::time::advance(Duration::from_secs(11)).await;
+        remembered.get(3, lasts, async || Ok::<_, ()>(Arc::new(()))).await.expect("answered");
+        assert_eq!(Arc::strong_count(&first), 1, "nobody else holds it");
+        assert_eq!(remembered.known.lock().expect("not poisoned").answers.len(), 1);
     }
 }

@@ -167,7 +167,8 @@ fn world() -> World {
     let engine = Arc::new(engine);
     let tokens = Tokens::new(Arc::new(OneToken), Duration::from_secs(10));
     let telemetry = Telemetry::default();
-    let app = Arc::new(App { collector, engine, pods, trust, tokens, authorizer, telemetry, clock });
+    let answers = Answers::default();
+    let app = Arc::new(App { collector, engine, pods, trust, tokens, authorizer, answers, telemetry, clock });
     World { app, engines, peer: Arc::new(Peer::new(vec![certificate])) }
 }
 

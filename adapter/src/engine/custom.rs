@@ -2,10 +2,17 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+
 use crate::{
-    engine::{Engine, objects::api_version, vector::Element},
+    answers::{Basis, Made},
+    engine::{
+        Engine,
+        objects::api_version,
+        vector::{Element, Vector},
+    },
     reply::{ObjectValue, ValueList},
-    request::{CustomRequest, ObjectName, RequestError},
+    request::{CustomRequest, GroupResource, ObjectName, RequestError},
     rules::{
         query::Escaping,
         resources::ObjectKind,
@@ -21,7 +28,7 @@ impl Engine {
         &self,
         request: &CustomRequest,
         selector_text: &str,
-    ) -> Option<Result<Vec<u8>, RequestError>> {
+    ) -> Option<Result<Made, RequestError>> {
         let book = self.book()?;
         let kind = book.kind(&request.resource)?.clone();
         let origin = book.registry().custom(&kind.group_resource(), &request.metric)?;
@@ -36,13 +43,15 @@ impl Engine {
         kind: &ObjectKind,
         request: &CustomRequest,
         selector_text: &str,
-    ) -> Result<Vec<u8>, RequestError> {
+    ) -> Result<Made, RequestError> {
+        let until = self.next_instant();
+        let basis = self.basis(kind, request, until);
         let names = self.names(kind, request, selector_text).await?;
         let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
         let plan = book.custom(request, &wanted, Escaping::NAMES)?;
         let promql = plan.batch.as_ref().map_or(&plan.query, |batch| &batch.query);
         let vector = self.vector(promql).await?;
-        let values = by_object(&plan, request.namespace.as_deref(), &vector.elements);
+        let values = by_object(&plan, request.namespace.as_deref(), &vector);
         // References have a slash before the version of the core group as well.
         let api_version =
             if kind.group.is_empty() { format!("/{}", kind.version) } else { api_version(kind) };
@@ -71,27 +80,30 @@ impl Engine {
             return Err(RequestError::not_found(message));
         }
         let selector = &request.metric_selector;
-        ValueList { version: request.version, metric: &request.metric, selector, items }.to_json()
+        let list = ValueList { version: request.version, metric: &request.metric, selector, items };
+        Ok(Made { body: list.to_json()?.into(), basis })
+    }
+
+    /// What an answer rests on; `None` for other objects than pods by a selector, whose list is kept elsewhere.
+    fn basis(&self, kind: &ObjectKind, request: &CustomRequest, until: Timestamp) -> Option<Basis> {
+        let is_one = matches!(request.name, ObjectName::One(_));
+        let pods = match &request.namespace {
+            Some(namespace) if !is_one && kind.group_resource() == GroupResource::new("", "pods") => {
+                Some((namespace.clone(), self.pods.generation(namespace)?))
+            }
+            _ => None,
+        };
+        (is_one || pods.is_some()).then_some(Basis { until, pods, samples: None })
     }
 }
 
 /// The values by object's name; the last one wins if there are several. Those of other namespaces are left out.
-fn by_object<'a>(
-    plan: &Plan,
-    namespace: Option<&str>,
-    elements: &'a [Element],
-) -> HashMap<&'a str, &'a Element> {
+fn by_object<'a>(plan: &Plan, namespace: Option<&str>, vector: &'a Vector) -> HashMap<&'a str, &'a Element> {
     let Some(label) = &plan.label else { return HashMap::new() };
     let is_whole_cluster = plan.batch.as_ref().is_some_and(|batch| batch.whole_cluster);
-    let of_namespace = |element: &Element| match (&plan.namespace_label, namespace) {
-        (Some(label), Some(namespace)) if is_whole_cluster => {
-            element.labels.get(label).is_some_and(|found| found == namespace)
-        }
-        _ => true,
+    let elements = match (&plan.namespace_label, namespace) {
+        (Some(label), Some(namespace)) if is_whole_cluster => vector.labelled(label, namespace),
+        _ => vector.elements.iter().collect(),
     };
-    elements
-        .iter()
-        .filter(|element| of_namespace(element))
-        .filter_map(|element| Some((element.labels.get(label)?.as_str(), element)))
-        .collect()
+    elements.into_iter().filter_map(|element| Some((element.labels.get(label)?.as_str(), element))).collect()
 }

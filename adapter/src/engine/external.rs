@@ -6,6 +6,7 @@ use rbg_autoscaler::units::MilliValue;
 use serde::Serialize;
 
 use crate::{
+    answers::{Basis, Made},
     engine::Engine,
     reply::whole_seconds,
     request::{ExternalRequest, RequestError},
@@ -32,7 +33,8 @@ struct Item<'a> {
 
 impl Engine {
     /// Answers a request. Errors: 404 for an unknown metric or without any rules.
-    pub async fn external(&self, request: &ExternalRequest) -> Result<Vec<u8>, RequestError> {
+    pub async fn external(&self, request: &ExternalRequest) -> Result<Made, RequestError> {
+        let basis = Some(Basis { until: self.next_instant(), pods: None, samples: None });
         let book = self.book().ok_or_else(RequestError::no_such_path)?;
         let plan = book.external(request, Escaping::NAMES)?;
         let vector = self.vector(&plan.query).await?;
@@ -42,12 +44,13 @@ impl Engine {
             timestamp: whole_seconds(element.time),
             value: element.value,
         });
-        serde_json::to_vec(&List {
+        let body = serde_json::to_vec(&List {
             kind: "ExternalMetricValueList",
             api_version: "external.metrics.k8s.io/v1beta1",
             metadata: BTreeMap::new(),
             items: items.collect(),
         })
-        .map_err(RequestError::internal)
+        .map_err(RequestError::internal)?;
+        Ok(Made { body: body.into(), basis })
     }
 }

@@ -105,7 +105,7 @@ async fn ask(engine: &Engine, path: &str) -> Option<Result<String, (u16, String)
     };
     Some(
         answer
-            .map(|body| String::from_utf8(body).expect("UTF-8"))
+            .map(|made| String::from_utf8(made.body.to_vec()).expect("UTF-8"))
             .map_err(|error| (error.code, error.message)),
     )
 }

@@ -1,6 +1,9 @@
 //! [`Vector`]: what Prometheus answers to an instant query, with all labels.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::OnceLock,
+};
 
 use jiff::Timestamp;
 use rbg_autoscaler::units::MilliValue;
@@ -22,6 +25,8 @@ pub struct Element {
 pub struct Vector {
     /// The values.
     pub elements: Vec<Element>,
+    /// The label that was asked about first, and the places of the elements by its values.
+    index: OnceLock<(String, HashMap<String, Vec<usize>>)>,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +72,28 @@ impl Vector {
             None => return Err("unreadable answer: no data in it".to_owned()),
         };
         let elements = wire.into_iter().filter_map(WireElement::number).collect();
-        Ok(Self { elements })
+        Ok(Self { elements, index: OnceLock::new() })
+    }
+
+    /// Returns the elements whose label has a value. Many ask about the same label, so that one is looked up.
+    pub fn labelled(&self, label: &str, value: &str) -> Vec<&Element> {
+        let (indexed, places) = self.index.get_or_init(|| {
+            let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+            for (place, element) in self.elements.iter().enumerate() {
+                let Some(value) = element.labels.get(label) else { continue };
+                match places.get_mut(value) {
+                    Some(known) => known.push(place),
+                    None => _ = places.insert(value.clone(), vec![place]),
+                }
+            }
+            (label.to_owned(), places)
+        });
+        if indexed == label {
+            let places = places.get(value).map(Vec::as_slice).unwrap_or_default();
+            return places.iter().filter_map(|place| self.elements.get(*place)).collect();
+        }
+        let is_wanted = |element: &&Element| element.labels.get(label).is_some_and(|found| found == value);
+        self.elements.iter().filter(is_wanted).collect()
     }
 }
 
@@ -97,6 +123,19 @@ mod tests {
         let scalar = r#"{"status":"success","data":{"resultType":"scalar","result":[1800000000,"7"]}}"#;
         let vector = Vector::parse(scalar.as_bytes()).expect("readable");
         assert!(vector.elements[0].labels.is_empty());
+    }
+
+    #[test]
+    fn elements_are_found_by_any_label() {
+        let element = |a: &str, b: &str| format!(r#"{{"metric":{{"a":"{a}","b":"{b}"}},"value":[1,"1"]}}"#);
+        let result = [element("1", "x"), element("2", "x"), element("1", "y")].join(",");
+        let body = format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{result}]}}}}"#);
+        let vector = Vector::parse(body.as_bytes()).expect("readable");
+        for (label, value, count) in
+            [("a", "1", 2), ("a", "3", 0), ("b", "x", 2), ("b", "y", 1), ("c", "1", 0)]
+        {
+            assert_eq!(vector.labelled(label, value).len(), count, "{label}={value}");
+        }
     }
 
     #[test]
