@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answers;
+mod beside;
 mod hpa;
 mod outage;
+mod page;
 mod rules;
 mod security;
 mod world;
@@ -17,6 +19,7 @@ async fn behind_the_aggregation_layer() {
     let world = World::start().await;
     answers::values_for_people_and_controllers(&world).await;
     answers::discovery(&world).await;
+    beside::prometheus_adapter_answers_the_same(&world).await;
     security::who_is_nobody_or_may_not(&world).await;
     security::the_certificate_changes_under_load(&world).await;
     hpa::a_deployment_follows_its_queue(&world).await;

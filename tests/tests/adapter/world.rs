@@ -123,6 +123,11 @@ spec:
             port = self.fleet.port()
         );
         self.namespace.apply_yaml(&yaml).await.unwrap();
+        self.ready_pods(name, replicas).await.unwrap()
+    }
+
+    /// Waits until that many pods of a Deployment are Ready; returns their names.
+    pub async fn ready_pods(&self, name: &str, replicas: usize) -> Result<Vec<String>> {
         let pods: Api<Pod> = self.namespace.api();
         eventually(&format!("{replicas} ready pods of {name}"), PATIENCE, async || {
             let listed = pods.list(&ListParams::default().labels(&format!("app={name}"))).await?.items;
@@ -139,7 +144,6 @@ spec:
             Ok(Some(names))
         })
         .await
-        .unwrap()
     }
 
     /// What kube-apiserver answers to an administrator's GET, as text; failures as `code: message`.
@@ -170,19 +174,28 @@ spec:
         certificate: Option<CertificateFiles>,
         headers: &[(&str, &str)],
     ) -> (u16, String) {
-        let url = format!("https://127.0.0.1:{}{path}", self.port);
-        let mut request = https(certificate).unwrap().get(url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = request.send().await.unwrap();
-        (response.status().as_u16(), response.text().await.unwrap())
+        ask(self.port, path, certificate, headers).await.unwrap()
     }
 
     /// A path below the namespace of the test.
     pub fn path(&self, version: &str, rest: &str) -> String {
         format!("/apis/{GROUP}/{version}/namespaces/{}/{rest}", self.namespace.name())
     }
+}
+
+/// Asks an adapter itself, past kube-apiserver. Returns the status code and the text.
+pub async fn ask(
+    port: u16,
+    path: &str,
+    certificate: Option<CertificateFiles>,
+    headers: &[(&str, &str)],
+) -> Result<(u16, String)> {
+    let mut request = https(certificate)?.get(format!("https://127.0.0.1:{port}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.send().await?;
+    Ok((response.status().as_u16(), response.text().await?))
 }
 
 /// A client that presents a certificate and takes any of the server's.
