@@ -43,9 +43,15 @@ unit: prerequisites ## Only the tests that need no control plane
 laws: prerequisites ## The laws of a decision over 100,000 random groups each (CASES=n for another number)
 	RBGA_LAW_CASES=$(or $(CASES),100000) cargo test --release -p rbg-autoscaler --no-default-features --lib laws
 
+.PHONY: fuzz
+fuzz: prerequisites ## Feed everything that reads foreign bytes with broken ones (MINUTES=10 per target, TARGETS=path …)
+	@fuzz/run $(TARGETS)
+
 .PHONY: bench
-bench: prerequisites ## What a decision costs; fails when a goal is missed
+bench: prerequisites tools ## What a decision costs, and the adapter beside prometheus-adapter (QUICK=1: a first look)
 	cargo bench -p rbg-autoscaler --no-default-features --bench decide
+	cargo build --release -p rbg-metrics-adapter -p rbg-autoscaler-tests --bin rbg-metrics-adapter --bin rbga-bench
+	target/release/rbga-bench $(if $(filter 1 yes true,$(QUICK)),--quick)
 
 .PHONY: lint
 lint: prerequisites ## Format, clippy and purity of the library
