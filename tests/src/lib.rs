@@ -1,5 +1,6 @@
 //! A real control plane on loopback, a model-server fleet, end-to-end tests and the demo.
 
+pub mod bench;
 pub mod chart;
 pub mod control_plane;
 pub mod dashboards;
