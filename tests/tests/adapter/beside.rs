@@ -329,7 +329,7 @@ impl Pair {
     }
 
     async fn differs(&self, world: &World, difference: &Difference) -> Result<()> {
-        let Difference { name, path, theirs, ours, why } = difference;
+        let Difference { path, theirs, ours, why, .. } = difference;
         let path = if path.starts_with('/') {
             path.replace("{}", world.namespace.name())
         } else {
