@@ -33,7 +33,7 @@ mod zero;
 
 use jiff::Timestamp;
 
-pub use decision::{Condition, Decision, MetricStatus, RoleDecision, Stage, Step, Write};
+pub use decision::{Condition, Decision, MetricStatus, Placement, RoleDecision, Stage, Step, Write};
 use draft::GroupDraft;
 pub use history::{MAX_ENTRIES, Recommendation, RoleHistory, Rollback, ScaleEvent};
 pub use observation::{

@@ -7,19 +7,24 @@
 mod group;
 #[cfg(feature = "io")]
 mod scaling_adapter;
+#[cfg(feature = "io")]
+mod template;
 
 use std::collections::BTreeMap;
 
 #[cfg(feature = "io")]
 pub use group::{
     Component, CustomComponentsPattern, LeaderWorkerPattern, Role, RoleBasedGroup, RoleBasedGroupSpec,
-    RoleBasedGroupStatus, RoleStatus, RollingUpdate, RolloutStrategy, ScalingAdapterSwitch, WorkloadKind,
+    RoleBasedGroupStatus, RoleStatus, RollingUpdate, RolloutStrategy, ScalingAdapterSwitch,
+    StandalonePattern, WorkloadKind,
 };
 #[cfg(feature = "io")]
 pub use scaling_adapter::{
     RoleBasedGroupScalingAdapter, RoleBasedGroupScalingAdapterSpec, RoleBasedGroupScalingAdapterStatus,
     ScaleTargetRef,
 };
+#[cfg(feature = "io")]
+pub use template::{RoleTemplate, Template, TemplateError, TemplateRef};
 
 /// Label of a pod: the name of its RoleBasedGroup.
 pub const GROUP_NAME: &str = "rbg.workloads.x-k8s.io/group-name";

@@ -112,10 +112,15 @@ fn demanded(draft: &RoleDraft<'_>) -> Option<Replicas> {
 
 /// Keeps only the new gangs that fit.
 fn place(group: &mut GroupDraft<'_>, limited: &mut Limited) {
+    let blind = group.seen.capacity.as_ref().and_then(|capacity| capacity.unknown.clone());
+    if let Some(why) = &blind {
+        limited.unknown(format!("{why}: new gangs are taken as fitting"));
+    }
     for fitting in fit::group(group) {
         let Some(draft) = group.roles.get_mut(fitting.role).and_then(Option::as_mut) else { continue };
         let (name, gang, number) = (&draft.policy.name, draft.policy.gang, draft.proposal.replicas);
-        if let Some(unknown) = fitting.unknown.filter(|_| fitting.replicas > draft.current()) {
+        let unknown = fitting.unknown.filter(|_| blind.is_none() && fitting.replicas > draft.current());
+        if let Some(unknown) = unknown {
             limited.unknown(format!("{name}: {unknown}, taken as fitting"));
         }
         draft.placed = fitting.placed;

@@ -21,7 +21,18 @@ pub struct Decision {
     /// When time alone may change the decision.
     pub recheck_at: Option<Timestamp>,
     /// The room that the writes take, pod by pod; it counts as taken until those pods are seen.
-    pub reserved: Vec<Reservation>,
+    pub reserved: Vec<Placement>,
+}
+
+/// The room that one pod of a new replica takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The role, by its place in the policy.
+    pub role: usize,
+    /// The least count of the role that has this replica.
+    pub replicas: Replicas,
+    /// Where the pod was put, and what it takes there.
+    pub room: Reservation,
 }
 
 /// What was decided for one role.

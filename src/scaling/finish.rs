@@ -1,7 +1,7 @@
 //! What remains after the stages: the decision, and the history as if its writes succeed.
 
 use super::{
-    decision::{Condition, Decision, RoleDecision, Write},
+    decision::{Condition, Decision, Placement, RoleDecision, Write},
     draft::{GroupDraft, RoleDraft},
     history::{ScaleEvent, events, recommendations},
     stabilize::windows,
@@ -24,7 +24,12 @@ pub(crate) fn finish(group: GroupDraft<'_>) -> Decision {
         let writes = desired != current && group.policy.mode == Mode::Enforce;
         if writes {
             decision.writes.push(Write { role: index, from: current, to: desired });
-            decision.reserved.extend(draft.placed.drain(..).map(|(_, reservation)| reservation));
+            let placed = draft.placed.drain(..);
+            decision.reserved.extend(placed.map(|(replicas, room)| Placement {
+                role: index,
+                replicas,
+                room,
+            }));
         }
         remember(&mut draft, writes.then_some(desired));
         decision.roles.push(Some(RoleDecision {

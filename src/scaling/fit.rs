@@ -25,7 +25,28 @@ use super::{
     observation::{ReplicaObservation, Reservation},
     ratio::{self, Demand},
 };
-use crate::units::Replicas;
+use crate::units::{MilliValue, Replicas};
+
+impl Reservation {
+    /// Returns what a pod takes of the node that it is bound to, if any, counted as the scheduler counts it.
+    ///
+    /// `pod_level` says whether requests at the level of the pod count.
+    pub fn of_pod(spec: &PodSpec, pod_level: bool) -> Self {
+        let asked =
+            request::names(spec).into_iter().map(|name| (name, request::of_pod(spec, name, pod_level)));
+        let mut requests: Vec<_> = asked
+            .filter(|(name, asked)| *asked > 0 && *name != room::PODS)
+            .map(|(name, asked)| (name.to_owned(), MilliValue::from_milli(asked)))
+            .collect();
+        requests.push((room::PODS.to_owned(), MilliValue::from_whole(1)));
+        let ports = request::host_ports(spec).into_iter();
+        Self {
+            node: spec.node_name.clone().unwrap_or_default(),
+            requests,
+            ports: ports.map(|(number, protocol)| (number, protocol.to_owned())).collect(),
+        }
+    }
+}
 
 /// What came of the growth of one role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,13 +121,13 @@ fn run(
         known.iter().flat_map(|wish| wish.draft.seen.templates.iter().map(|(_, spec)| spec)).collect();
     let Some(priority) = own.iter().map(|spec| priority(spec)).min() else { return results };
 
-    let pods: Vec<&Pod> =
-        capacity.pods.iter().filter(|pod| !gone.iter().any(|replica| is_of(pod, replica))).collect();
+    let pods = capacity.pods.iter().map(|pod| &**pod);
+    let pods: Vec<&Pod> = pods.filter(|pod| !gone.iter().any(|replica| is_of(pod, replica))).collect();
     let waiting = pods.iter().filter_map(|pod| pod.spec.as_ref());
     let waiting = waiting.filter(|spec| spec.node_name.as_ref().is_none_or(String::is_empty));
     let specs: Vec<&PodSpec> = own.iter().copied().chain(waiting).collect();
-    let mut room =
-        Room::new(nodes, &pods, &capacity.reserved, &specs, group.seen.settings.pod_level_resources);
+    let reserved = capacity.taken.iter().chain(&capacity.reserved);
+    let mut room = Room::new(nodes, &pods, reserved, &specs, group.seen.settings.pod_level_resources);
     room.seat(&pods, priority);
     let growths: Vec<_> = known.iter().map(|wish| growth(wish, &room)).collect();
     let grants = Plan { room: &mut room, growths: &growths, demands }.run(counts);

@@ -130,7 +130,7 @@ fn written(sketch: &Sketch, decision: &Decision) -> Sketch {
     }
     let Observation { capacity, .. } = &mut after.seen;
     if let Some(capacity) = capacity {
-        Arc::make_mut(capacity).reserved.extend(decision.reserved.iter().cloned());
+        Arc::make_mut(capacity).reserved.extend(decision.reserved.iter().map(|placed| placed.room.clone()));
     }
     after
 }

@@ -250,18 +250,24 @@ pub struct RatePair {
 #[derive(Clone, Debug, Default)]
 pub struct CapacityObservation {
     /// The nodes; `None` = unknown, which is not "no room".
-    pub nodes: Option<Vec<Node>>,
-    /// All bound or pending pods, own ones too.
-    pub pods: Vec<Pod>,
-    /// Room that earlier decisions took and whose pods are not bound yet.
+    pub nodes: Option<Arc<Vec<Node>>>,
+    /// Why the nodes are not known, for people.
+    pub unknown: Option<String>,
+    /// Bound or pending pods, own ones too, as far as `taken` does not stand for them.
+    pub pods: Vec<Arc<Pod>>,
+    /// What bound pods that are not listed take, summed by node.
+    pub taken: Arc<Vec<Reservation>>,
+    /// Room that earlier decisions took and whose pods are not seen yet.
     pub reserved: Vec<Reservation>,
 }
 
-/// Room on a node that an earlier decision took.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Room on a node that something takes: pods that are there, or an earlier decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reservation {
     /// The node.
     pub node: String,
-    /// What was taken, by resource, in thousandths.
+    /// What is taken, by resource, in thousandths; `pods` is one of them.
     pub requests: Vec<(String, MilliValue)>,
+    /// The host ports that are taken, as (number, protocol).
+    pub ports: Vec<(i32, String)>,
 }

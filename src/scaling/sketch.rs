@@ -80,10 +80,14 @@ impl Sketch {
             let allocatable = json!({"nvidia.com/gpu": gpus.to_string(), "cpu": "64", "pods": "110"});
             json!({"metadata": {"name": format!("n{at}")}, "status": {"allocatable": allocatable}})
         };
-        let nodes =
-            nodes.iter().enumerate().map(node).map(|node| from_value(node).expect("a node")).collect();
-        self.seen.capacity =
-            Some(CapacityObservation { nodes: Some(nodes), ..CapacityObservation::default() }.into());
+        let nodes = nodes
+            .iter()
+            .enumerate()
+            .map(node)
+            .map(|node| from_value(node).expect("a node"))
+            .collect::<Vec<_>>();
+        let nodes = Some(nodes.into());
+        self.seen.capacity = Some(CapacityObservation { nodes, ..CapacityObservation::default() }.into());
         for (role, (count, gpus)) in templates.iter().enumerate() {
             let requests = json!({"nvidia.com/gpu": gpus.to_string()});
             let spec = json!({"containers": [{"name": "engine", "resources": {"requests": requests}}]});

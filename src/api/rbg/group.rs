@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
-use super::ROLE_WORKLOAD_TYPE;
+use super::{
+    ROLE_WORKLOAD_TYPE,
+    template::{RoleTemplate, Template, TemplateRef},
+};
 
 /// What a group asks for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, CustomResource)]
@@ -23,6 +26,9 @@ pub struct RoleBasedGroupSpec {
     /// The roles, in the order of the object; JSON patches address them by their place.
     #[serde(default)]
     pub roles: Vec<Role>,
+    /// Pod templates that roles may name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub role_templates: Vec<RoleTemplate>,
 }
 
 /// One role: a number of like replicas.
@@ -43,6 +49,9 @@ pub struct Role {
     /// How new templates are rolled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout_strategy: Option<RolloutStrategy>,
+    /// Present when a replica is one pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standalone_pattern: Option<StandalonePattern>,
     /// Present when a replica is a leader with workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader_worker_pattern: Option<LeaderWorkerPattern>,
@@ -81,6 +90,18 @@ pub struct RollingUpdate {
     pub partition: Option<serde_json::Value>,
 }
 
+/// `standalonePattern` of a role.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StandalonePattern {
+    /// The pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
+    /// Or one of the group's templates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_ref: Option<TemplateRef>,
+}
+
 /// `leaderWorkerPattern` of a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -88,6 +109,18 @@ pub struct LeaderWorkerPattern {
     /// Pods of one replica, the leader among them; absent means 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<i32>,
+    /// Leader and workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
+    /// Or one of the group's templates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_ref: Option<TemplateRef>,
+    /// How the leader differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader_template_patch: Option<Template>,
+    /// How the workers differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_template_patch: Option<Template>,
 }
 
 /// `customComponentsPattern` of a role.
@@ -109,6 +142,9 @@ pub struct Component {
     /// Its pods in one replica; absent means 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<i32>,
+    /// The pods.
+    #[serde(default)]
+    pub template: Template,
 }
 
 /// What a group reports.

@@ -10,15 +10,23 @@ use crate::scaling::{CapacityObservation, Reservation};
 /// Returns the room; pods of the roles that the document does not list again under `capacity` count as well.
 pub(super) fn convert(wire: CapacitySnapshot, own: Vec<Pod>) -> Arc<CapacityObservation> {
     let listed: BTreeSet<String> = wire.pods.iter().filter_map(|pod| pod.metadata.name.clone()).collect();
-    let mut pods = wire.pods;
+    let mut pods: Vec<Arc<Pod>> = wire.pods.into_iter().map(Arc::new).collect();
     pods.extend(
-        own.into_iter().filter(|pod| pod.metadata.name.as_ref().is_none_or(|name| !listed.contains(name))),
+        own.into_iter()
+            .filter(|pod| pod.metadata.name.as_ref().is_none_or(|name| !listed.contains(name)))
+            .map(Arc::new),
     );
     let reserved = wire.reserved.into_iter().map(|reserved| Reservation {
         node: reserved.node,
         requests: reserved.requests.into_iter().collect(),
+        ports: Vec::new(),
     });
-    Arc::new(CapacityObservation { nodes: wire.nodes, pods, reserved: reserved.collect() })
+    Arc::new(CapacityObservation {
+        nodes: wire.nodes.map(Arc::new),
+        pods,
+        reserved: reserved.collect(),
+        ..CapacityObservation::default()
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::scaling::{
-    RoleHistory, Rollback,
+    CapacityObservation, RoleHistory, Rollback,
     draft::MetricResult,
     sketch::{Sketch, at, loading, numbers, propose, ready, steps, unschedulable},
 };
@@ -319,6 +319,12 @@ fn fit_refuses_what_has_no_room() {
         reason(&run(&sketch, &[24])),
         ("False", "NotLimited", "nothing is kept back for want of room")
     );
+
+    let unknown = Some("the controller may not list nodes".to_owned());
+    sketch.seen.capacity = Some(CapacityObservation { unknown, ..CapacityObservation::default() }.into());
+    let want = ("Unknown", "Unknown", "the controller may not list nodes: new gangs are taken as fitting");
+    assert_eq!(reason(&run(&sketch, &[40])), want);
+    assert_eq!(reason(&run(&sketch, &[24])), want, "also while nothing grows");
 
     sketch.seen.capacity = None;
     let group = run(&sketch, &[40]);

@@ -48,7 +48,7 @@ impl<'a> Room<'a> {
     pub fn new(
         nodes: &'a [Node],
         pods: &[&'a Pod],
-        reserved: &'a [Reservation],
+        reserved: impl IntoIterator<Item = &'a Reservation>,
         specs: &[&'a PodSpec],
         pod_level: bool,
     ) -> Self {
@@ -85,7 +85,8 @@ impl<'a> Room<'a> {
                 own.fold(0_i64, |sum, (_, value)| sum.saturating_add(value.milli().max(0)))
             };
             let requests: Vec<_> = room.resources.iter().map(of).collect();
-            room.take(*at, &requests, &BTreeSet::new());
+            let ports = reservation.ports.iter().map(|(number, protocol)| (*number, protocol.as_str()));
+            room.take(*at, &requests, &ports.collect());
         }
         room
     }
@@ -220,6 +221,7 @@ impl<'a> Room<'a> {
             requests: requests
                 .map(|(resource, asked)| ((*resource).to_owned(), MilliValue::from_milli(*asked)))
                 .collect(),
+            ports: need.ports.iter().map(|(number, protocol)| (*number, (*protocol).to_owned())).collect(),
         }
     }
 

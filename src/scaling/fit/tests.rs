@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Node;
 use proptest::prelude::*;
 use serde_json::{from_value, json};
@@ -130,17 +132,47 @@ fn waiting_pods_of_a_priority_take_room_first() {
         let mut sketch = Sketch::of(&[("decode", 0, 1)]).cluster(&[8], &[(1, 8)]);
         let template = &mut sketch.role(0).templates[0].1;
         (template.priority, template.priority_class_name) = (own, class.map(str::to_owned));
-        let capacity = sketch.seen.capacity.as_mut().and_then(std::sync::Arc::get_mut).expect("not shared");
+        let capacity = sketch.seen.capacity.as_mut().and_then(Arc::get_mut).expect("not shared");
         let requests = json!({"nvidia.com/gpu": "8"});
         let spec =
             json!({"priority": waiting, "containers": [{"name": "c", "resources": {"requests": requests}}]});
-        capacity.pods = vec![from_value(json!({"metadata": {"name": "job"}, "spec": spec})).expect("a pod")];
+        let job: Pod = from_value(json!({"metadata": {"name": "job"}, "spec": spec})).expect("a pod");
+        capacity.pods = vec![job.into()];
         numbers(&sketch, &[1])[0]
     };
     assert_eq!(with(None, None, None), 0, "the same priority");
     assert_eq!(with(Some(5), Some(10), None), 1, "a lower one");
     assert_eq!(with(Some(20), Some(10), None), 0, "a higher one");
     assert_eq!(with(Some(-5), None, Some("inference")), 0, "a class that is not resolved is last in line");
+}
+
+#[test]
+fn pods_that_are_summed_take_what_they_take_when_listed() {
+    let on_node = |name: &str, gpus: &str, port: i32| -> Pod {
+        let container = json!({"name": "c", "resources": {"limits": {"nvidia.com/gpu": gpus}},
+            "ports": [{"containerPort": 80, "hostPort": port}]});
+        from_value(json!({"metadata": {"name": name}, "spec": {"nodeName": "n0", "containers": [container]}}))
+            .expect("a pod")
+    };
+    let sketch = |port: i32| {
+        let mut sketch = Sketch::of(&[("decode", 0, 1)]).cluster(&[8], &[(1, 2)]);
+        let container = &mut sketch.role(0).templates[0].1.containers[0];
+        let own = json!([{"containerPort": 8000, "hostPort": port}]);
+        container.ports = Some(from_value(own).expect("ports"));
+        sketch
+    };
+    for (port, want) in [(8000, 1), (80, 0)] {
+        let pods = [on_node("a", "1", 80), on_node("b", "4", 81)];
+        let mut listed = sketch(port);
+        let capacity = listed.seen.capacity.as_mut().and_then(Arc::get_mut).expect("not shared");
+        capacity.pods = pods.iter().cloned().map(Arc::new).collect();
+        let mut summed = sketch(port);
+        let capacity = summed.seen.capacity.as_mut().and_then(Arc::get_mut).expect("not shared");
+        let taken =
+            pods.iter().filter_map(|pod| pod.spec.as_ref()).map(|spec| Reservation::of_pod(spec, true));
+        capacity.taken = Arc::new(taken.collect());
+        assert_eq!((numbers(&listed, &[2]), numbers(&summed, &[2])), (vec![want], vec![want]), "port {port}");
+    }
 }
 
 #[test]
@@ -153,7 +185,7 @@ fn placements_become_reservations_of_the_gangs_asked_for() {
     assert_eq!(placed, [(2, "n1"), (2, "n0")], "one more replica: its two pods, the tightest node first");
     let taken = &found[0].placed[0].1.requests;
     let want = [("nvidia.com/gpu", 4), ("pods", 1)].map(|(name, value)| (name.to_owned(), value));
-    assert_eq!(*taken, want.map(|(name, value)| (name, crate::units::MilliValue::from_whole(value))));
+    assert_eq!(*taken, want.map(|(name, value)| (name, MilliValue::from_whole(value))));
 }
 
 proptest! {
@@ -173,8 +205,8 @@ proptest! {
         prop_assert_eq!(found, if wanted > current { wanted.min(best) } else { wanted });
 
         let mut shuffled = sketch.clone();
-        let capacity = shuffled.seen.capacity.as_mut().map(std::sync::Arc::make_mut).expect("set");
-        let nodes: &mut Vec<Node> = capacity.nodes.as_mut().expect("set");
+        let capacity = shuffled.seen.capacity.as_mut().map(Arc::make_mut).expect("set");
+        let nodes: &mut Vec<Node> = Arc::make_mut(capacity.nodes.as_mut().expect("set"));
         nodes.reverse();
         prop_assert_eq!(fit(&shuffled, &[wanted]), fit(&sketch, &[wanted]));
     }

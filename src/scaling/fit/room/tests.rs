@@ -55,6 +55,7 @@ fn what_is_taken_is_taken_off() {
     let reserved = [Reservation {
         node: "n1".to_owned(),
         requests: vec![("nvidia.com/gpu".to_owned(), MilliValue::from_whole(3))],
+        ports: Vec::new(),
     }];
     let mut room = Room::new(&nodes, &pods, &reserved, &[&eight], true);
     assert_eq!(gpus(&room), [5, 1, 8]);
