@@ -2,10 +2,14 @@
 //!
 //! Owned by one loop, so there are no locks; knows nothing of what is done with it.
 
+pub mod nodes;
+pub mod occupant;
 pub mod pods;
 pub mod rivals;
+pub mod room;
 mod specs;
 pub mod store;
+pub mod tenants;
 pub mod watch;
 
 use std::collections::{BTreeSet, HashMap};
@@ -20,6 +24,7 @@ use rbg_autoscaler::api::{
 use self::{
     pods::PodIndex,
     rivals::Rivals,
+    room::{Room, RoomEvent},
     store::{Change, ObjectKey, Store},
 };
 
@@ -39,6 +44,8 @@ pub enum WorldEvent {
     Pod(Box<Event<Pod>>),
     /// Of a HorizontalPodAutoscaler.
     Rival(Box<Event<HorizontalPodAutoscaler>>),
+    /// Of a node, or of any pod of the cluster.
+    Room(RoomEvent),
     /// A watch broke and starts again.
     WatchBroke {
         /// The kind that it watches.
@@ -70,12 +77,15 @@ pub struct World {
     pub pods: PodIndex,
     /// Other autoscalers.
     pub rivals: Rivals,
+    /// The nodes, and what is taken of them.
+    pub room: Room,
     /// The names of the policies of each group.
     policies: HashMap<ObjectKey, BTreeSet<String>>,
 }
 
 impl World {
-    /// Takes an event in and returns the groups that it concerns; pods wait for the next tick.
+    /// Takes an event in and returns the groups that it concerns; pods wait for the next tick, and the room tells itself
+    /// when there may be more of it.
     pub fn take(&mut self, event: WorldEvent) -> Vec<Touched> {
         match event {
             WorldEvent::Group(event) => {
@@ -96,6 +106,10 @@ impl World {
             }
             WorldEvent::Rival(event) => {
                 self.rivals.take(&event);
+                Vec::new()
+            }
+            WorldEvent::Room(event) => {
+                self.room.take(event);
                 Vec::new()
             }
             WorldEvent::WatchBroke { kind, forbidden } => {

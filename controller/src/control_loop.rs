@@ -14,15 +14,15 @@ use rbg_autoscaler::metrics::{
     collector::{Clock, Collector, URGENT},
 };
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{Semaphore, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tracing::{debug, error, info};
 
 use crate::{
     ask::MetricsApis,
-    cache::{WorldEvent, store::ObjectKey},
+    cache::{WorldEvent, room::Room, store::ObjectKey, watch::Watches},
     events::Recorder,
     health::Health,
     observe::Metrics,
@@ -36,6 +36,8 @@ const BATCH: usize = 128;
 const ERRANDS: usize = 64;
 /// How long errands that are under way may take when the program ends.
 const FAREWELL: Duration = Duration::from_secs(15);
+/// Room seldom comes alone: what waits for it tries once for all that comes within this time.
+const GATHER: Duration = Duration::from_millis(200);
 
 /// What the loop needs.
 pub struct Parts {
@@ -45,8 +47,8 @@ pub struct Parts {
     pub recorder: Recorder,
     /// Collects signals.
     pub collector: Collector,
-    /// What the watches tell.
-    pub events: mpsc::Receiver<WorldEvent>,
+    /// The watches.
+    pub watches: Watches,
     /// Reads the wall clock.
     pub clock: Clock,
     /// At least this often every group is decided on.
@@ -67,6 +69,8 @@ pub struct ControlLoop {
     queued: BTreeSet<ObjectKey>,
     /// Groups that became due while an errand of theirs was under way.
     again: BTreeSet<ObjectKey>,
+    /// When groups that wait for room try again; `None` while there is no more of it.
+    retry_at: Option<Instant>,
     errands: JoinSet<Returned>,
     permits: Arc<Semaphore>,
     held: BTreeSet<String>,
@@ -84,6 +88,7 @@ impl ControlLoop {
             due: VecDeque::new(),
             queued: BTreeSet::new(),
             again: BTreeSet::new(),
+            retry_at: None,
             errands: JoinSet::new(),
             permits: Arc::new(Semaphore::new(ERRANDS)),
             held: BTreeSet::new(),
@@ -106,7 +111,7 @@ impl ControlLoop {
                 biased;
                 () = &mut stop => break,
                 Some(done) = self.errands.join_next(), if !self.errands.is_empty() => self.settle(done),
-                event = self.parts.events.recv() => {
+                event = self.parts.watches.events.recv() => {
                     let Some(event) = event else { break };
                     self.take(event);
                 }
@@ -127,6 +132,7 @@ impl ControlLoop {
                 // Signals of the metrics APIs are asked for by whoever is decided on.
                 _ = wake_tick.tick() => self.sleepers(),
                 () = std::future::ready(()), if !self.due.is_empty() => self.work(),
+                () = sleep_until(self.retry_at.unwrap_or_else(Instant::now)), if self.retry_at.is_some() => self.retry(),
             }
             self.parts.health.beat((self.parts.clock)());
         }
@@ -148,6 +154,9 @@ impl ControlLoop {
                 self.enqueue(touched.group);
             }
         }
+        if self.reconciler.world.room.take_freed() {
+            self.retry_at.get_or_insert_with(|| Instant::now() + GATHER);
+        }
         let incomplete = self.reconciler.world.incomplete();
         if !before && incomplete.is_empty() {
             info!("caches are filled");
@@ -167,9 +176,12 @@ impl ControlLoop {
         self.everything();
     }
 
-    /// Every group is due.
+    /// Every group is due; those that wait for room come first.
     fn everything(&mut self) {
         self.reconciler.forget();
+        for group in self.reconciler.waiting_for_room() {
+            self.enqueue(group);
+        }
         for group in self.reconciler.world.all_groups() {
             self.enqueue(group);
         }
@@ -193,6 +205,17 @@ impl ControlLoop {
             })
     }
 
+    /// Groups that wait for room try again, before others take it.
+    fn retry(&mut self) {
+        self.retry_at = None;
+        for group in self.reconciler.waiting_for_room().into_iter().rev() {
+            if !self.queued.insert(group.clone()) {
+                self.due.retain(|queued| *queued != group);
+            }
+            self.due.push_front(group);
+        }
+    }
+
     fn enqueue(&mut self, group: ObjectKey) {
         if self.queued.insert(group.clone()) {
             self.due.push_back(group);
@@ -205,6 +228,9 @@ impl ControlLoop {
             self.due.clear();
             self.queued.clear();
             return;
+        }
+        if self.retry_at.is_some() {
+            self.retry();
         }
         let began = Instant::now();
         let now = whole_milliseconds((self.parts.clock)());
@@ -230,6 +256,9 @@ impl ControlLoop {
         self.parts.telemetry.worked(began.elapsed());
         if self.due.is_empty() {
             self.hold();
+            if self.parts.watches.room.need(self.reconciler.needs_room(), Instant::now()) {
+                self.reconciler.world.room = Room::default();
+            }
         }
     }
 

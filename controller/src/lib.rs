@@ -10,6 +10,7 @@ pub mod election;
 pub mod events;
 pub mod health;
 pub mod inline;
+pub mod ledger;
 pub mod memory;
 pub mod observe;
 pub mod options;

@@ -101,7 +101,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     );
     let parts = Parts {
         recorder: Recorder::start(client.clone(), host),
-        events: cache::watch::start(&client, options.namespace.as_deref()),
+        watches: cache::watch::start(&client, options.namespace.as_deref()),
         client,
         collector,
         clock,

@@ -44,6 +44,10 @@ pub struct PolicyMemory {
     trends: HashMap<String, Trend>,
     /// What the metrics APIs answered and no decision has used yet.
     pub answers: Option<Answers>,
+    /// Whether the last decision depended on the cluster's room.
+    pub needs_room: bool,
+    /// Since when more room would change the decision; `None` when it would not.
+    pub waits_for_room: Option<Timestamp>,
 }
 
 impl PolicyMemory {
@@ -60,6 +64,8 @@ impl PolicyMemory {
             told: HashMap::new(),
             trends: HashMap::new(),
             answers: None,
+            needs_room: false,
+            waits_for_room: None,
         }
     }
 

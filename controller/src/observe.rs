@@ -4,6 +4,7 @@
 //! applied to the objects that it was made from.
 
 mod readings;
+mod room;
 mod tokens;
 
 use std::collections::HashSet;
@@ -20,7 +21,10 @@ use rbg_autoscaler::{
     units::Replicas,
 };
 
-pub use self::tokens::{signals_of_tokens, token_signals};
+pub use self::{
+    room::{may_roll_back, see_room},
+    tokens::{signals_of_tokens, token_signals},
+};
 use crate::{
     apply::Target,
     ask::{Answers, Place},

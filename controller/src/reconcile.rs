@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use kube::{Client, Resource, ResourceExt};
 use rbg_autoscaler::{
     api::{autoscaler::RoleBasedGroupAutoscaler, rbg::RoleBasedGroup},
-    policy::{MetricSource, Mode, Policy},
-    scaling::{Write, decide},
+    policy::{CapacityMode, MetricSource, Mode, Policy},
+    scaling::{Decision, Write, decide},
 };
 
 pub use self::errand::Returned;
@@ -30,8 +30,9 @@ use crate::{
     cache::{World, store::ObjectKey},
     events::Recorder,
     inline::{self, Plan},
+    ledger::{Ledger, Raise},
     memory::{PolicyMemory, QUIET},
-    observe::{Metrics, Sources, Unwritable, observe, signals_of_tokens},
+    observe::{Metrics, Sources, Unwritable, may_roll_back, observe, see_room, signals_of_tokens},
     report::{self, Group},
     telemetry::Figures,
 };
@@ -47,6 +48,8 @@ pub struct Reconciler {
     figures: Arc<Figures>,
     groups: HashMap<ObjectKey, GroupMemory>,
     policies: HashMap<ObjectKey, PolicyMemory>,
+    /// Room that was given away and that nobody sees taken yet.
+    ledger: Ledger,
 }
 
 /// What is remembered of one group.
@@ -162,6 +165,9 @@ impl Reconciler {
         let key = &returned.group;
         let memory = self.groups.entry(key.clone()).or_default();
         memory.busy = false;
+        for written in returned.written.iter().filter(|written| written.outcome.is_err()) {
+            self.ledger.take_back(key, &written.write.role, written.write.from);
+        }
         memory.awaiting = Awaiting::after(&returned.written, key, returned.observed_version.as_deref(), now);
         if returned.refused_text.is_some() {
             memory.refused_text.clone_from(&returned.refused_text);
@@ -200,6 +206,22 @@ impl Reconciler {
     pub fn forget_decisions(&mut self) {
         self.policies.clear();
         self.groups.clear();
+    }
+
+    /// Returns whether any decision depends on the cluster's room.
+    pub(crate) fn needs_room(&self) -> bool {
+        self.policies.values().any(|memory| memory.needs_room)
+    }
+
+    /// Returns the groups that more room would change something for, those first that have waited longest.
+    pub(crate) fn waiting_for_room(&self) -> Vec<ObjectKey> {
+        let waiting = self.policies.iter().filter_map(|(key, memory)| {
+            let group = &self.world.autoscalers.get(key)?.spec.group_ref.name;
+            Some((memory.waits_for_room?, ObjectKey::new(key.namespace.as_str(), group.as_str())))
+        });
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.sort();
+        waiting.into_iter().map(|(_, group)| group).collect()
     }
 
     /// Returns the signals that policies use.
@@ -273,6 +295,13 @@ impl Reconciler {
         let policy_key = ObjectKey::of(autoscaler);
         let memory = self.policies.entry(policy_key.clone()).or_insert_with(|| PolicyMemory::new(autoscaler));
         memory.refresh(autoscaler);
+        memory.waits_for_room = None;
+        let fits =
+            |policy: &Policy| policy.mode != Mode::Disabled && policy.capacity.mode == CapacityMode::Fit;
+        memory.needs_room = group.is_some() && memory.policy.as_ref().is_ok_and(|policy| fits(policy));
+        if memory.needs_room {
+            self.world.room.need(now);
+        }
         let (mut decided, mut edits) = (None, Vec::new());
         match (&memory.policy, group) {
             (Err(problem), _) => known.invalid = Some(problem.clone()),
@@ -285,6 +314,11 @@ impl Reconciler {
             (Ok(_), Some(_)) if known.conflict.is_some() => {}
             // A signal that is used for the first time answers in a moment; deciding now would tell of a failure.
             (Ok(policy), Some(_)) if signals_of(policy).any(|signal| self.metrics.is_awaited(signal)) => {
+                return Judged::Nothing;
+            }
+            // What has not been listed yet would be taken as fitting.
+            (Ok(_), Some(_)) if memory.needs_room && self.world.room.is_awaited(now) => {
+                memory.waits_for_room = Some(now);
                 return Judged::Nothing;
             }
             (Ok(policy), Some(group)) => {
@@ -307,7 +341,14 @@ impl Reconciler {
                 memory.follow_trends(&policy, &mut observed.observation);
                 edits = memory.foreign_edits(&policy, &observed.observation, now);
                 let before = memory.histories(&policy, &observed.observation, now).to_vec();
+                if memory.needs_room || may_roll_back(&before, &observed.observation) {
+                    memory.needs_room = true;
+                    self.world.room.need(now);
+                    let reserved = self.ledger.open(self.world.room.tenants(), now);
+                    see_room(&mut self.world, key, group, &policy, reserved, &mut observed);
+                }
                 let decision = decide(&policy, &observed.observation, &before, now);
+                memory.waits_for_room = waits_for_room(&decision);
                 known.missing_roles = missing(&policy, &observed.targets);
                 known.adapter_required =
                     first(&policy, &observed.targets, |why| matches!(why, Unwritable::NeedsScalingAdapter));
@@ -315,8 +356,9 @@ impl Reconciler {
                 known.write_failed = unwritable(&policy, &observed.targets, &decision.writes);
                 let writes = writes(&policy, &observed.targets, &decision.writes);
                 let group_version = group.resource_version();
-                decided =
-                    Some(Arc::new(Decided { policy, observed, decision, before, writes, group_version }));
+                let made = Decided { policy, observed, decision, before, writes, group_version };
+                give(&mut self.ledger, key, &made, now);
+                decided = Some(Arc::new(made));
             }
         }
         let mode = memory.policy.as_ref().map_or(Mode::Enforce, |policy| policy.mode);
@@ -337,7 +379,9 @@ impl Reconciler {
         }
         let is_quiet_time =
             memory.written_at.is_some_and(|at| now < at.checked_add(QUIET).unwrap_or(Timestamp::MAX));
-        let tell = report::changed(&report.before, &status)
+        let writes = report.decided.as_ref().is_some_and(|decided| !decided.writes.is_empty());
+        let tell = writes
+            || report::changed(&report.before, &status)
             || (!is_quiet_time && report::moved(&report.before, &status));
         if tell {
             return Judged::Report(Box::new(report));
@@ -346,6 +390,36 @@ impl Reconciler {
             memory.keep(decided.histories(&[]));
         }
         Judged::Nothing
+    }
+}
+
+/// Since when a decision has kept something back for want of room; `None` when it does not.
+fn waits_for_room(decision: &Decision) -> Option<Timestamp> {
+    let histories = decision.roles.iter().flatten().map(|role| &role.history);
+    let since = histories.filter_map(|history| {
+        let rolled_back = history.rollback.map(|rollback| rollback.at);
+        history.refused_since.into_iter().chain(rolled_back).min()
+    });
+    since.min()
+}
+
+/// Notes in the ledger what the writes of a group take.
+fn give(ledger: &mut Ledger, group: &ObjectKey, decided: &Decided, now: Timestamp) {
+    for write in &decided.decision.writes {
+        let Some(role) = decided.policy.roles.get(write.role).map(|role| role.name.as_str()) else {
+            continue;
+        };
+        let seen = decided.observed.observation.roles.get(write.role).and_then(Option::as_ref);
+        let (Some(seen), true) = (seen, decided.writes.iter().any(|writable| writable.role == role)) else {
+            continue;
+        };
+        if write.to < write.from {
+            ledger.take_back(group, role, write.to);
+            continue;
+        }
+        let placed = decided.decision.reserved.iter().filter(|placed| placed.role == write.role);
+        let pods_per_replica = seen.pods_per_replica;
+        ledger.give(Raise { group, role, from: write.from, to: write.to, pods_per_replica }, placed, now);
     }
 }
 

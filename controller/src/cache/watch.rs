@@ -1,9 +1,12 @@
 //! Feeds the caches: one watch per kind, each started anew with growing pauses when it breaks.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use futures::StreamExt;
-use k8s_openapi::api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod};
+use k8s_openapi::api::{
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::{Node, Pod},
+};
 use kube::{
     Api, Client, Resource,
     core::{DeserializeGuard, NamespaceResourceScope},
@@ -17,18 +20,73 @@ use rbg_autoscaler::api::{
     rbg::{GROUP_NAME, RoleBasedGroup, RoleBasedGroupScalingAdapter},
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
-use tracing::warn;
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use tracing::{info, warn};
 
-use super::{RIVAL, WorldEvent};
+use super::{RIVAL, WorldEvent, occupant, room::RoomEvent};
 
 /// Events that may wait; a watch that runs ahead of the loop waits itself.
 const QUEUE: usize = 4096;
+/// Nodes and all pods are watched for this long after somebody last needed them.
+const NEEDED_FOR: Duration = Duration::from_secs(600);
+/// Pods that have ended take no room.
+const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+/// What the watches tell, and the switch of those that are not always needed.
+pub struct Watches {
+    /// What they tell.
+    pub events: mpsc::Receiver<WorldEvent>,
+    /// Nodes and all pods.
+    pub room: RoomWatch,
+}
+
+/// The watches of nodes and of all pods of the cluster.
+pub struct RoomWatch {
+    client: Client,
+    events: mpsc::Sender<WorldEvent>,
+    running: Vec<JoinHandle<()>>,
+    needed_at: Option<Instant>,
+}
+
+impl RoomWatch {
+    /// Starts the watches when they are needed, and ends them when they have not been for a while; returns whether they
+    /// ended, so that what they told is forgotten.
+    pub fn need(&mut self, needed: bool, now: Instant) -> bool {
+        if needed {
+            self.needed_at = Some(now);
+            if self.running.is_empty() {
+                info!("watching nodes and all pods");
+                self.start();
+            }
+            return false;
+        }
+        let lapsed = self.needed_at.is_some_and(|at| now.duration_since(at) > NEEDED_FOR);
+        if !lapsed || self.running.is_empty() {
+            return false;
+        }
+        info!("no longer watching nodes and all pods");
+        self.running.drain(..).for_each(|watch| watch.abort());
+        true
+    }
+
+    fn start(&mut self) {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let all = watcher::Config::default();
+        let nodes = forward("nodes", nodes, all.clone(), self.events.clone(), |event| {
+            WorldEvent::Room(RoomEvent::Node(Box::new(event)))
+        });
+        let pods: Api<Pod> = Api::all(self.client.clone());
+        let pods = forward("pods", pods, all.fields(NOT_ENDED), self.events.clone(), |event| {
+            WorldEvent::Room(RoomEvent::Pod(occupant::event(event)))
+        });
+        self.running = vec![nodes, pods];
+    }
+}
 
 /// Starts the watches of one namespace, or of all, and returns what they tell.
 ///
 /// They end when the receiver is dropped.
-pub fn start(client: &Client, namespace: Option<&str>) -> mpsc::Receiver<WorldEvent> {
+pub fn start(client: &Client, namespace: Option<&str>) -> Watches {
     let (events, told) = mpsc::channel(QUEUE);
     let all = watcher::Config::default;
     forward(
@@ -55,10 +113,11 @@ pub fn start(client: &Client, namespace: Option<&str>) -> mpsc::Receiver<WorldEv
     forward("Pod", api::<Pod>(client, namespace), all().labels(GROUP_NAME), events.clone(), |event| {
         WorldEvent::Pod(Box::new(event))
     });
-    forward(RIVAL, api::<HorizontalPodAutoscaler>(client, namespace), all(), events, |event| {
+    forward(RIVAL, api::<HorizontalPodAutoscaler>(client, namespace), all(), events.clone(), |event| {
         WorldEvent::Rival(Box::new(event))
     });
-    told
+    let room = RoomWatch { client: client.clone(), events, running: Vec::new(), needed_at: None };
+    Watches { events: told, room }
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -77,7 +136,8 @@ fn forward<K>(
     config: watcher::Config,
     events: mpsc::Sender<WorldEvent>,
     wrap: impl Fn(Event<K>) -> WorldEvent + Send + 'static,
-) where
+) -> JoinHandle<()>
+where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     tokio::spawn(async move {
@@ -92,13 +152,20 @@ fn forward<K>(
                 Err(error) => {
                     warn!(kind, %error, "watch broke, starting it again");
                     let forbidden = is_forbidden(&error);
-                    if events.send(WorldEvent::WatchBroke { kind, forbidden }).await.is_err() {
+                    if events.send(broke(kind, forbidden)).await.is_err() {
                         return;
                     }
                 }
             }
         }
-    });
+    })
+}
+
+fn broke(kind: &'static str, forbidden: bool) -> WorldEvent {
+    match kind {
+        "nodes" | "pods" => WorldEvent::Room(RoomEvent::WatchBroke { kind, forbidden }),
+        _ => WorldEvent::WatchBroke { kind, forbidden },
+    }
 }
 
 fn is_forbidden(error: &watcher::Error) -> bool {

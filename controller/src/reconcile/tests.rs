@@ -331,3 +331,16 @@ async fn what_is_missing_is_told() {
     reconciler.forget_decisions();
     assert_eq!(turn(&mut reconciler, &server, 7).await, Some(vec!["InvalidPolicy".to_owned()]));
 }
+
+#[tokio::test]
+async fn a_refused_write_is_decided_again_when_only_the_version_moved() {
+    let (mut reconciler, server) =
+        (reconciler(), Server { refuses: Some(StatusCode::CONFLICT), ..Server::default() });
+    queue(&mut reconciler, 0, &[("demo-decode-0", 20), ("demo-decode-1", 20)]);
+    turn(&mut reconciler, &server, 0).await.expect("an errand");
+    reconciler.world.take(group(2, 2));
+    let server = Server::default();
+    assert_eq!(turn(&mut reconciler, &server, 1).await, Some(vec!["SuccessfulRescale".to_owned()]));
+}
+
+mod room;
