@@ -7,6 +7,7 @@ use kube::{
 use serde_json::{Map, Value, json};
 
 use super::{labels, types::RoleBasedGroup};
+use crate::harness::POOL_LABEL;
 
 /// Returns a group with these roles, ready to be created in any namespace.
 ///
@@ -99,6 +100,20 @@ impl Role {
     #[must_use]
     pub fn image(mut self, image: &str) -> Self {
         self.container()["image"] = json!(image);
+        self
+    }
+
+    /// Has the scheduler put the role's pods on the nodes of one pool only.
+    #[must_use]
+    pub fn on_pool(mut self, pool: &str) -> Self {
+        self.template()["spec"]["nodeSelector"][POOL_LABEL] = json!(pool);
+        self
+    }
+
+    /// Sets any field of the spec of the role's pods.
+    #[must_use]
+    pub fn pod_spec(mut self, field: &str, value: Value) -> Self {
+        self.template()["spec"][field] = value;
         self
     }
 
