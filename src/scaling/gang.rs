@@ -2,15 +2,16 @@
 //!
 //! - A count off the grid counts as the next multiple: five replicas in gangs of four are two gangs, and the second
 //!   is completed whatever else is decided.
-//! - A number that no rate policy cuts, not even as whole gangs, is rounded up to the grid, in both directions.
-//! - A number that a rate policy cuts is rounded towards the current count: raising floors, lowering ceils, so that the
-//!   policy is never exceeded. Where gangs are larger than what a policy allows per period that alone would
-//!   mean never. So when nothing moves in the direction that was asked for, although the number without the limit is
-//!   a whole gang away or more, one gang moves once no event of that direction lies within n periods, where n periods
-//!   of the chosen policy add up to a gang. A policy that allows nothing (`Disabled`, or a percentage of zero) moves
-//!   nothing; the HPA's built-in limit, used without `behavior`, knows no period and always lets one gang move.
-//!   Whole gangs are what the policy looks at: were three to seven rounded up to nine although seven is the limit, while
-//!   eight were cut to seven and so to six, more load would give fewer replicas.
+//! - Everything is compared on the grid. What is asked for without a rate limit is rounded up to whole gangs, in both
+//!   directions, and that is what the limit is held against. Were seven cut to six and so to four, while six were rounded
+//!   up to eight although six is the limit, more load would give fewer replicas.
+//! - Whole gangs that the rate policy lets pass are taken as they are. What it cuts is rounded towards the current count:
+//!   raising floors the limit, lowering ceils it, so that the policy is never exceeded. Where gangs are larger than what a
+//!   policy allows per period that alone would mean never. So when nothing moves in the direction that was asked for,
+//!   although what is asked for is a gang away or more, one gang moves once no event of that direction lies within n
+//!   periods, where n periods of the chosen policy add up to a gang. "A gang away" is read on the grid too: one replica
+//!   more than eight is asked for as a gang more than eight. A policy that allows nothing (`Disabled`, or a percentage of
+//!   zero) moves nothing; the HPA's built-in limit, used without `behavior`, knows no period and always lets one gang move.
 //! - Completing a gang (five to eight) is a move upwards; one more gang has to wait its turn.
 //! - A gang of one changes nothing at all: these are the HPA's numbers.
 
@@ -34,11 +35,13 @@ pub(crate) fn apply(draft: &mut RoleDraft<'_>) {
     let (current, number) = (draft.current(), draft.proposal.replicas);
     let counted = gang.ceil_to_gang(current);
     let rounded = gang.ceil_to_gang(number);
-    let (number, unlimited, allowance) = match draft.rate {
-        RateLimit::Held { unlimited, allowance } => (number, unlimited, allowance),
+    let (limit, unlimited, up, allowance) = match draft.rate {
+        RateLimit::Held { unlimited, allowance } => {
+            (number, gang.ceil_to_gang(unlimited), unlimited > current, allowance)
+        }
         RateLimit::Within { limit, allowance } if rounded > limit.max(counted) => {
             super::limit::due(draft, true);
-            (limit, rounded, allowance)
+            (limit, rounded, true, allowance)
         }
         _ => {
             draft.proposal.move_to(Stage::Gang, rounded, WHOLE_GANGS, || {
@@ -47,11 +50,9 @@ pub(crate) fn apply(draft: &mut RoleDraft<'_>) {
             return;
         }
     };
-    let up = unlimited > current;
-    let whole =
-        if up { gang.floor_to_gang(number).max(counted) } else { gang.ceil_to_gang(number).min(counted) };
-    let moves = if up { whole > current } else { whole < current };
-    if moves || counted.get().abs_diff(unlimited.get()) < gang.get() || (unlimited > counted) != up {
+    let whole = if up { gang.floor_to_gang(limit).max(counted) } else { gang.ceil_to_gang(limit) };
+    let stuck = if up { whole <= current } else { whole >= current && unlimited < counted };
+    if !stuck {
         draft
             .proposal
             .move_to(Stage::Gang, whole, WHOLE_GANGS, || format!("gang of {gang}: {number} → {whole}"));
@@ -96,5 +97,7 @@ fn turn(draft: &RoleDraft<'_>, gang: GangSize, allowance: Allowance, up: bool) -
     }
 }
 
+#[cfg(test)]
+mod every;
 #[cfg(test)]
 mod tests;

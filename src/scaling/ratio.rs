@@ -7,6 +7,7 @@
 //!   one nevertheless, `RatioSatisfied` says so.
 //! - "Never below running replicas" protects the highest replica with all its pods running, and so all below it: the
 //!   highest ordinals are removed first. A replica that loads runs; one that waits for a node or an image does not.
+//!   What the role's own stages take away protects nothing: only replicas of the count that they left are looked at.
 //!   Where no pods are known, every replica that the workload reports is taken as running.
 //! - Several bounds may ask one role for different counts; the step names the one that decided.
 //! - `RatioSatisfied` is judged on the final numbers and names, for each pair that misses, what stopped either side.
@@ -62,26 +63,27 @@ fn side(draft: &RoleDraft<'_>) -> Option<Side> {
     (draft.state != RoleState::Disabled).then(|| Side {
         replicas: draft.proposal.replicas,
         gang: draft.policy.gang,
-        low: draft.proposal.floor.max(draft.bounds.min).max(running(draft.seen)),
+        low: draft.proposal.floor.max(draft.bounds.min).max(running(draft.seen, draft.proposal.replicas)),
         high: draft.proposal.ceiling.min(draft.bounds.max),
     })
 }
 
-/// How many replicas must stay so that none that runs is removed.
-fn running(seen: &RoleObservation) -> Replicas {
+/// How many of the first `most` replicas must stay so that none of them that runs is removed.
+fn running(seen: &RoleObservation, most: Replicas) -> Replicas {
+    let most = seen.spec_replicas.min(most);
     if seen.replicas.is_empty() {
-        return seen.spec_replicas.min(seen.status_replicas);
+        return most.min(seen.status_replicas);
     }
     let (mut count, mut highest) = (0_u32, 0_u32);
     for replica in &seen.replicas {
         let runs = !replica.deleted && matches!(replica.phase, Phase::Running | Phase::Other);
-        let listed = replica.ordinal.is_none_or(|ordinal| ordinal < seen.spec_replicas.get());
+        let listed = replica.ordinal.is_none_or(|ordinal| ordinal < most.get());
         if runs && listed {
             count = count.saturating_add(1);
             highest = highest.max(replica.ordinal.map_or(0, |ordinal| ordinal.saturating_add(1)));
         }
     }
-    Replicas::new(count.max(highest)).min(seen.spec_replicas)
+    Replicas::new(count.max(highest)).min(most)
 }
 
 /// Moves each role from where it stands to where both passes left it.

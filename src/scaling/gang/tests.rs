@@ -17,6 +17,13 @@ fn held(unlimited: u32, replicas: u32) -> RateLimit {
     }
 }
 
+fn within(limit: u32, replicas: u32) -> RateLimit {
+    RateLimit::Within {
+        limit: Replicas::new(limit),
+        allowance: Allowance::PerPeriod { replicas, period: MINUTE },
+    }
+}
+
 fn event(from: u32, to: u32, seconds: i64) -> ScaleEvent {
     ScaleEvent { from: Replicas::new(from), to: Replicas::new(to), time: at(seconds) }
 }
@@ -76,9 +83,19 @@ fn counts_move_in_whole_gangs() {
         case("held back on the way down: ceiled", 20, 13, held(4, 7), 16),
         case("a rate below a gang moves one gang", 8, 10, held(30, 2), 12),
         case("a rate below a gang moves one gang down", 20, 18, held(4, 2), 16),
-        case("not when less than a gang is wanted", 8, 10, held(11, 2), 8),
-        case("nor when less than a gang is too many", 20, 18, held(17, 2), 20),
-        case("exactly a gang is", 8, 10, held(12, 2), 12),
+        case("one replica more is a gang more", 8, 10, held(11, 2), 12),
+        case("one gang is as far", 8, 10, held(12, 2), 12),
+        case("less than a gang too many is none too many", 20, 18, held(17, 2), 20),
+        case("a gang too many", 20, 18, held(16, 2), 16),
+        case("within the limit, but not as whole gangs", 4, 6, within(6, 2), 8),
+        case("the same, one more", 4, 6, held(7, 2), 8),
+        Case { gang: 3, ..case("within the limit of one, gang of 3", 3, 4, within(4, 1), 6) },
+        Case { gang: 3, ..case("the same, one more, gang of 3", 3, 4, held(5, 1), 6) },
+        Case {
+            events: vec![event(0, 4, -60)],
+            due: Some(60),
+            ..case("within the limit, but not as whole gangs: wait", 4, 6, within(6, 2), 4)
+        },
         case("a percentage of nothing never", 0, 0, held(30, 0), 0),
         case("disabled never", 8, 8, disabled(30), 8),
         case("disabled downwards never", 8, 8, disabled(0), 8),

@@ -156,8 +156,20 @@ fn running_replicas_are_those_that_would_go_with_the_highest_ordinals() {
             replicas,
             ..RoleObservation::default()
         };
-        assert_eq!(running(&seen).get(), want, "{name}");
+        assert_eq!(running(&seen, Replicas::new(u32::MAX)).get(), want, "{name}");
     }
+}
+
+#[test]
+fn running_replicas_that_go_anyway_protect_none_that_wait() {
+    let mut sketch = Sketch::of(&[("a", 7, 1), ("b", 1, 1)]).ratio(0, 1, "", "2:1").bounds(1, 1, 1);
+    for ordinal in 2..5 {
+        sketch.role(0).replicas[ordinal] = unschedulable("a", u32::try_from(ordinal).expect("small"), 9);
+    }
+    let mut group = sketch.draft();
+    propose(&mut group, &[5, 1]);
+    apply(&mut group);
+    assert_eq!(numbers(&group), [2, 1], "5 and 6 run but are not asked for; 2 to 4 wait");
 }
 
 proptest! {

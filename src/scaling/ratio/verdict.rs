@@ -81,7 +81,7 @@ fn why_not_lowered(draft: &RoleDraft<'_>) -> String {
         let why = held_by(draft).map(|reason| format!(" ({reason})")).unwrap_or_default();
         return format!("{name} may not be lowered{why}");
     }
-    let running = running(draft.seen);
+    let running = running(draft.seen, number);
     if number <= draft.policy.gang.ceil_to_gang(running) {
         return format!("{name} has {running} running replicas");
     }

@@ -281,3 +281,63 @@ fn roles_of_a_ratio_sleep_and_wake_together() {
     let first = steps(group.roles[0].as_ref().expect("prefill"));
     assert_eq!(first, ["Zero 0→1 Woken: wakes with decode: 0 → 1"]);
 }
+
+/// How one of two roles stands, for every combination of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pose {
+    Busy,
+    Resting,
+    Drowsy,
+    Asleep,
+    Called,
+    Deaf,
+    DeafForLong,
+}
+
+#[test]
+fn every_pair_of_roles_sleeps_and_wakes_as_it_stands() {
+    use Pose::{Asleep, Busy, Called, Deaf, DeafForLong, Drowsy, Resting};
+    const POSES: [Pose; 7] = [Busy, Resting, Drowsy, Asleep, Called, Deaf, DeafForLong];
+    let awake = |pose: Pose| matches!(pose, Busy | Resting | Drowsy);
+    let pairs = POSES.iter().flat_map(|first| POSES.map(|second| (*first, second)));
+    for (first, second, tied) in
+        pairs.flat_map(|(first, second)| [false, true].map(|tied| (first, second, tied)))
+    {
+        let poses = [first, second];
+        let count = |pose: Pose| if awake(pose) { 4 } else { 0 };
+        let mut sketch = sleepers(&[("prefill", count(first), 2), ("decode", count(second), 4)]);
+        for (role, pose) in poses.into_iter().enumerate() {
+            match pose {
+                Busy | Asleep => {}
+                Resting => sketch.past[role].idle_since = Some(at(-899)),
+                Drowsy => sketch.past[role].idle_since = Some(at(-900)),
+                Called => sketch.role(role).wake = vec![total(1)],
+                Deaf | DeafForLong => {
+                    sketch.role(role).wake = vec![failed()];
+                    sketch.past[role].answered_at = Some(at(if pose == Deaf { -179 } else { -180 }));
+                }
+            }
+        }
+        if tied {
+            sketch = sketch.ratio(0, 1, "1:9", "9:1");
+        }
+        let group = run(&sketch, &poses.map(|pose| pose != Busy));
+        let wakes = |pose: Pose| matches!(pose, Called | DeafForLong);
+        let want = |own: Pose, other: Pose, gang: u32| {
+            let pulled =
+                tied && (wakes(other) || matches!(other, Busy | Resting) || other == Drowsy && wakes(own));
+            match own {
+                Busy | Resting => 4,
+                Drowsy if pulled => 4,
+                Drowsy => 0,
+                _ if wakes(own) || pulled => gang,
+                _ => 0,
+            }
+        };
+        assert_eq!(
+            numbers(&group),
+            [want(first, second, 2), want(second, first, 4)],
+            "{first:?} and {second:?}, tied: {tied}"
+        );
+    }
+}
