@@ -7,6 +7,8 @@ mod case;
 mod document;
 mod group;
 mod load;
+mod reach;
+mod silence;
 
 use proptest::test_runner::{Config, TestCaseError, TestRng, TestRunner};
 

@@ -4,12 +4,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::case::{GroupCase, MetricCase, ReplicaCase, RoleCase, RulesCase};
-use crate::vectors::now;
+use crate::{api::rbg, vectors::now};
 
 /// The name of the role at a place.
 pub(super) fn name(place: usize) -> String {
     format!("role{place}")
 }
+
+/// Tokens per second that one replica sustains.
+const PROMPT: u64 = 1000;
+const GENERATION: u64 = 250;
 
 fn ago(seconds: u32) -> Timestamp {
     now().checked_sub(SignedDuration::from_secs(seconds.into())).expect("a time")
@@ -20,6 +24,7 @@ pub(super) fn of(case: &GroupCase) -> Value {
     let roles: Vec<Value> = case.roles.iter().enumerate().map(|(place, role)| policy(place, role)).collect();
     let seen = case.roles.iter().enumerate().map(|(place, role)| (name(place), seen(place, role)));
     let bound = |bound: &Option<(u32, u32)>| bound.map(|(first, second)| format!("{first}:{second}"));
+    let schedules = case.schedules.iter().enumerate().map(|(at, given)| schedule(at, given, case));
     let ratios: Vec<Value> = case
         .ratios
         .iter()
@@ -29,19 +34,46 @@ pub(super) fn of(case: &GroupCase) -> Value {
         "now": now().to_string(),
         "autoscaler": {"spec": {
             "groupRef": {"name": "group"},
-            "mode": if case.recommend { "Recommend" } else { "Enforce" },
+            "mode": case.mode,
             "hold": case.hold,
             "roles": roles,
             "ratios": ratios,
+            "schedules": schedules.collect::<Vec<_>>(),
             "capacity": {"mode": if case.fit { "Fit" } else { "Optimistic" }, "pendingTimeout": "5m"},
         }},
         "roles": seen.collect::<serde_json::Map<_, _>>(),
     });
     if let Some(nodes) = &case.nodes {
         let node = |(at, gpus): (usize, &u32)| json!({"metadata": {"name": format!("n{at}")}, "status": {"allocatable": {"nvidia.com/gpu": gpus.to_string(), "pods": "100"}}});
-        document["capacity"] = json!({"nodes": nodes.iter().enumerate().map(node).collect::<Vec<_>>()});
+        let other = |(at, (on, gpus)): (usize, &(Option<usize>, u32))| {
+            let mut pod = json!({
+                "metadata": {"name": format!("other-{at}")},
+                "spec": {"priority": 5, "containers": [{"name": "c", "resources": {"requests": {"nvidia.com/gpu": gpus}}}]},
+                "status": {"phase": if on.is_some() { "Running" } else { "Pending" }},
+            });
+            if let Some(node) = on {
+                pod["spec"]["nodeName"] = json!(format!("n{node}"));
+            }
+            pod
+        };
+        document["capacity"] = json!({
+            "nodes": nodes.iter().enumerate().map(node).collect::<Vec<_>>(),
+            "pods": case.others.iter().enumerate().map(other).collect::<Vec<_>>(),
+        });
     }
     document
+}
+
+/// The window of a schedule that holds all day, or of the next hour.
+fn schedule(at: usize, (holds, role, min, more): &(bool, usize, u32, u32), case: &GroupCase) -> Value {
+    let (gang, floor) =
+        case.roles.get(*role).map_or((1, 0), |role| (role.gang, u32::from(role.zero.is_some())));
+    let min = (*min).max(floor);
+    let (from, to) = if *holds { ("00:00", "00:00") } else { ("11:00", "12:00") };
+    json!({
+        "name": format!("schedule{at}"), "from": from, "to": to,
+        "roles": [{"name": name(*role), "minReplicas": min * gang, "maxReplicas": (min + more).max(1) * gang}],
+    })
 }
 
 fn policy(place: usize, role: &RoleCase) -> Value {
@@ -52,6 +84,10 @@ fn policy(place: usize, role: &RoleCase) -> Value {
         "gang": {"replicas": role.gang},
         "metrics": role.metrics.iter().enumerate().map(|(at, given)| metric(at, given)).collect::<Vec<_>>(),
     });
+    if role.metrics.iter().any(|metric| metric.kind == "tokens") {
+        policy["throughput"] =
+            json!({"promptTokensPerSecond": PROMPT, "generationTokensPerSecond": GENERATION});
+    }
     if let Some(behavior) = &role.behavior {
         policy["behavior"] = json!({"scaleUp": rules(&behavior.up), "scaleDown": rules(&behavior.down)});
     }
@@ -69,7 +105,10 @@ fn policy(place: usize, role: &RoleCase) -> Value {
 }
 
 fn rules(given: &RulesCase) -> Value {
-    let mut rules = json!({"selectPolicy": given.select});
+    let mut rules = json!({});
+    if let Some(select) = given.select {
+        rules["selectPolicy"] = json!(select);
+    }
     if let Some(window) = given.window {
         rules["stabilizationWindowSeconds"] = json!(window);
     }
@@ -89,6 +128,14 @@ fn metric(at: usize, given: &MetricCase) -> Value {
     match given.kind {
         "signal" => json!({"name": signal, "target": given.target}),
         "total" => json!({"name": signal, "target": given.target, "role": "router"}),
+        "tokens" => {
+            let mut metric =
+                json!({"name": "token_utilization", "target": format!("{}m", given.target * 10)});
+            if given.target % 2 == 0 {
+                metric["lookahead"] = json!("1m");
+            }
+            metric
+        }
         "pods" => json!({"type": "Pods", "pods": {"metric": {"name": signal}, "target": average}}),
         "cpu" => {
             json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": given.target}}})
@@ -100,21 +147,26 @@ fn metric(at: usize, given: &MetricCase) -> Value {
     }
 }
 
-fn pod_name(place: usize, ordinal: usize) -> String {
-    format!("{}-{ordinal}", name(place))
+/// The pods of a replica; the first reports.
+pub(super) fn pod_name(place: usize, ordinal: usize, member: u32) -> String {
+    format!("{}-{ordinal}-{member}", name(place))
 }
 
 fn seen(place: usize, role: &RoleCase) -> Value {
-    let pods: Vec<Value> =
-        role.replicas.iter().enumerate().map(|(at, given)| pod(place, at, given)).collect();
+    let members = |(at, given)| (0..role.pods).map(move |member| pod(place, role, (at, member), given));
+    let pods: Vec<Value> = role.replicas.iter().enumerate().flat_map(members).collect();
     let status = role.current.saturating_add_signed(role.status_off);
     let mut seen = json!({
         "specReplicas": role.current,
         "statusReplicas": status,
+        "podsPerReplica": role.pods,
         "rollingOut": role.rolling_out,
         "pods": pods,
         "readings": role.metrics.iter().map(|given| reading(place, role, given)).collect::<Vec<_>>(),
     });
+    if role.templates {
+        seen["templates"] = json!([{"count": role.pods, "spec": spec()}]);
+    }
     if let Some(zero) = &role.zero {
         seen["wake"] = match zero.wake {
             Some(value) => json!([{"values": [value]}]),
@@ -125,6 +177,10 @@ fn seen(place: usize, role: &RoleCase) -> Value {
         seen["history"] = history(role);
     }
     seen
+}
+
+fn spec() -> Value {
+    json!({"containers": [{"name": "engine", "resources": {"requests": {"cpu": "1", "nvidia.com/gpu": "1"}}}]})
 }
 
 fn history(role: &RoleCase) -> Value {
@@ -138,15 +194,17 @@ fn history(role: &RoleCase) -> Value {
         "scaleEvents": role.events.iter().map(event).collect::<Vec<_>>(),
         "answeredAt": role.answered.map(|age| ago(age).to_string()),
         "idleSince": role.idle.map(|age| ago(age).to_string()),
+        "rolloutSince": role.since.0.map(|age| ago(age).to_string()),
+        "refusedSince": role.since.1.map(|age| ago(age).to_string()),
     });
     if let Some((attempts, age, left, replicas)) = role.rollback {
-        let until = now().checked_add(SignedDuration::from_secs(left.into())).expect("a time");
+        let until = now().checked_add(SignedDuration::from_secs(left)).expect("a time");
         history["rollback"] = json!({"attempts": attempts, "at": ago(age).to_string(), "until": until.to_string(), "replicas": replicas});
     }
     history
 }
 
-fn pod(place: usize, ordinal: usize, given: &ReplicaCase) -> Value {
+fn pod(place: usize, role: &RoleCase, (ordinal, member): (usize, u32), given: &ReplicaCase) -> Value {
     let since = ago(given.age).to_string();
     let started = ago(given.age.saturating_add(20)).to_string();
     let ready = |status: &str| json!({"type": "Ready", "status": status, "lastTransitionTime": since});
@@ -163,13 +221,19 @@ fn pod(place: usize, ordinal: usize, given: &ReplicaCase) -> Value {
         _ => ("Running", vec![ready("True")]),
     };
     let bound = !matches!(given.state, "unschedulable" | "pending");
+    let instance = format!("{}-{ordinal}", name(place));
+    let mut labels =
+        json!({rbg::ROLE_INSTANCE_NAME: instance, rbg::ROLE_INSTANCE_INDEX: ordinal.to_string()});
+    if role.pods > 1 {
+        labels[rbg::COMPONENT_INDEX] = json!(member.to_string());
+    }
     let mut pod = json!({
-        "metadata": {"name": pod_name(place, ordinal)},
-        "spec": {"containers": [{"name": "engine", "resources": {"requests": {"cpu": "1", "nvidia.com/gpu": "1"}}}]},
+        "metadata": {"name": pod_name(place, ordinal, member), "labels": labels},
+        "spec": spec(),
         "status": {"phase": phase, "startTime": started, "conditions": conditions},
     });
     if bound {
-        pod["spec"]["nodeName"] = json!("elsewhere");
+        pod["spec"]["nodeName"] = json!(format!("n{}", ordinal % 3));
     }
     if given.state == "deleted" {
         pod["metadata"]["deletionTimestamp"] = json!(now().to_string());
@@ -189,23 +253,47 @@ fn reading(place: usize, role: &RoleCase, given: &MetricCase) -> Value {
     if given.failed {
         return json!({"error": "prometheus: connection refused"});
     }
+    let sources = usize::try_from(role.current).unwrap_or(0).clamp(1, given.values.len());
+    let shares = given.values.iter().take(sources).flatten();
+    if given.kind == "tokens" {
+        return tokens(given, shares.map(|share| u64::from(*share)).sum(), sources);
+    }
     if !matches!(given.kind, "signal" | "pods" | "cpu") {
         // A sum over as many sources as the role has replicas.
-        let sources = usize::try_from(role.current).unwrap_or(0).clamp(1, given.values.len());
-        let values: Vec<String> =
-            given.values.iter().take(sources).flatten().map(|share| quantity(given, *share)).collect();
+        let values: Vec<String> = shares.map(|share| quantity(given, *share)).collect();
         let reported = values.len();
         return json!({"values": values, "expected": reported + usize::from(given.silent), "reported": reported});
     }
     let sample = |(at, share): (usize, u32)| {
-        let mut sample = json!({"pod": pod_name(place, at), "timestamp": now().to_string(), "window": "10s"});
-        if given.kind == "cpu" {
-            sample["containers"] = json!({"engine": quantity(given, share)});
-        } else {
-            sample["value"] = json!(quantity(given, share));
-        }
-        sample
+        let members = if given.kind == "cpu" { role.pods } else { 1 };
+        (0..members).map(move |member| {
+            let mut sample =
+                json!({"pod": pod_name(place, at, member), "timestamp": now().to_string(), "window": "10s"});
+            if given.kind == "cpu" {
+                sample["containers"] = json!({"engine": quantity(given, share)});
+            } else {
+                sample["value"] = json!(quantity(given, share));
+            }
+            sample
+        })
     };
     let samples = given.values.iter().take(role.replicas.len()).enumerate();
-    json!({"samples": samples.filter_map(|(at, share)| Some(sample((at, (*share)?)))).collect::<Vec<_>>()})
+    json!({"samples": samples.filter_map(|(at, share)| Some(sample((at, (*share)?)))).flatten().collect::<Vec<_>>()})
+}
+
+/// Token rates that make so many thousandths of the target's work: half of it prompts, half of it answers.
+fn tokens(given: &MetricCase, shares: u64, sources: usize) -> Value {
+    let rate = |throughput: u64, tenths: u64| {
+        let milli = shares * u64::from(given.target) * throughput * tenths / 2000;
+        format!("{milli}m")
+    };
+    let rates = |throughput: u64| json!({"short": rate(throughput, 10), "long": rate(throughput, 9)});
+    json!({
+        "promptTokensPerSecond": rates(PROMPT),
+        "generationTokensPerSecond": rates(GENERATION),
+        "pendingTokens": rate(PROMPT, 20),
+        "slopePerSecond": format!("{}u", shares / 10),
+        "expected": sources + usize::from(given.silent),
+        "reported": sources,
+    })
 }
