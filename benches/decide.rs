@@ -1,7 +1,8 @@
-//! What a decision costs: one large role, and a whole fleet in one pass.
+//! What a decision costs: one large role, a whole fleet in one pass, and finding room for gangs in a large cluster.
 //!
 //! Goals: one role with three metrics and 100 replicas in 50 µs; 30,000 roles of 4 replicas and 2 metrics in 0.5 s on
-//! one core. The bench fails when a goal is missed by the mean of its own short run.
+//! one core; 100 gangs of eight pods on 5,000 nodes in 50 ms. The bench fails when a goal is missed by the mean of its
+//! own short run.
 
 #![expect(clippy::expect_used, reason = "a benchmark's own input is right, or it ends")]
 
@@ -21,6 +22,7 @@ use serde_json::json;
 const NOW: &str = "2026-11-21T10:00:00Z";
 const GOAL_ROLE: Duration = Duration::from_micros(50);
 const GOAL_FLEET: Duration = Duration::from_millis(500);
+const GOAL_FIT: Duration = Duration::from_millis(50);
 /// Groups of the fleet, with three roles each.
 const GROUPS: usize = 10_000;
 
@@ -70,6 +72,59 @@ fn group(roles: usize, replicas: usize, metrics: usize, seed: usize) -> Decision
         .expect("a document")
 }
 
+/// A role that wants so many more gangs of four replicas of two pods, each a whole node of eight GPUs, in a cluster whose
+/// nodes are taken every other one.
+fn cluster(nodes: usize, gangs: usize) -> DecisionInput {
+    let requests = json!({"nvidia.com/gpu": "8", "cpu": "32", "memory": "512Gi"});
+    let spec = json!({
+        "nodeSelector": {"gpu": "h100"},
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+        "containers": [{"name": "engine", "resources": {"requests": requests}}],
+    });
+    let node = |at: usize| {
+        json!({
+            "metadata": {"name": format!("node-{at:05}"), "labels": {"gpu": if at % 10 == 9 { "a100" } else { "h100" }}},
+            "spec": {"taints": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]},
+            "status": {
+                "allocatable": {"nvidia.com/gpu": "8", "cpu": "128", "memory": "2000Gi", "pods": "110"},
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        })
+    };
+    let pod = |at: usize| {
+        let mut spec = spec.clone();
+        spec["nodeName"] = json!(format!("node-{:05}", at * 2));
+        json!({"metadata": {"name": format!("other-{at}")}, "spec": spec, "status": {"phase": "Running"}})
+    };
+    let most = 4 * (gangs + 1);
+    let document = json!({
+        "now": NOW,
+        "autoscaler": {"spec": {
+            "groupRef": {"name": "demo"},
+            "capacity": {"mode": "Fit"},
+            "roles": [{
+                "name": "worker", "minReplicas": 4, "maxReplicas": most, "gang": {"replicas": 4},
+                "metrics": [{"name": "qps", "target": "1", "role": "router"}],
+                "behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": most, "periodSeconds": 15}]}},
+            }],
+        }},
+        "roles": {"worker": {
+            "specReplicas": 4,
+            "templates": [{"count": 2, "spec": spec}],
+            "readings": [{"values": [most], "expected": 1, "reported": 1}],
+            "history": {"recommendations": []},
+        }},
+        "capacity": {
+            "nodes": (0..nodes).map(node).collect::<Vec<_>>(),
+            "pods": (0..nodes / 2).map(pod).collect::<Vec<_>>(),
+        },
+    });
+    let now: Timestamp = NOW.parse().expect("a time");
+    ScalingSnapshot::parse(&document.to_string())
+        .and_then(|snapshot| snapshot.into_input(now))
+        .expect("a document")
+}
+
 /// Decides on the whole fleet, each group with its own history, and returns how many writes came out.
 fn pass(fleet: &[DecisionInput]) -> usize {
     let decide_one = |input: &DecisionInput| {
@@ -97,9 +152,20 @@ fn costs(criterion: &mut Criterion) {
     criterion.bench_function("30,000 roles, 2 metrics, 4 replicas", |bencher| {
         bencher.iter_batched(|| (), |()| pass(black_box(&fleet)), BatchSize::PerIteration);
     });
+    for (nodes, gangs) in [(500, 10), (500, 100), (5_000, 10), (5_000, 100)] {
+        let room = vec![cluster(nodes, gangs)];
+        criterion.bench_function(&format!("Fit, {nodes} nodes, {gangs} gangs of 8 pods"), |bencher| {
+            bencher.iter(|| pass(black_box(&room)));
+        });
+    }
+    let room = vec![cluster(5_000, 100)];
     let (role, all) = (timed(|| pass(&large), 2_000), timed(|| pass(&fleet), 5));
-    println!("one role: {role:?} (goal {GOAL_ROLE:?}); 30,000 roles: {all:?} (goal {GOAL_FLEET:?})");
-    assert!(role <= GOAL_ROLE && all <= GOAL_FLEET, "a goal is missed");
+    let fit = timed(|| pass(&room), 20);
+    println!(
+        "one role: {role:?} (goal {GOAL_ROLE:?}); 30,000 roles: {all:?} (goal {GOAL_FLEET:?}); \
+         Fit on 5,000 nodes: {fit:?} (goal {GOAL_FIT:?})"
+    );
+    assert!(role <= GOAL_ROLE && all <= GOAL_FLEET && fit <= GOAL_FIT, "a goal is missed");
 }
 
 criterion_group! {

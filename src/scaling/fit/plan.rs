@@ -2,8 +2,8 @@
 //!
 //! A gang is placed whole or not at all, together with the gangs that other roles need beside it: raising the rich side
 //! of a ratio brings the gangs along that its poor sides then lack, in one bundle. The role that is furthest behind what it
-//! wants goes next; of equals, the first in the alphabet. A bundle that found no room is tried again after others were
-//! placed, since they may have brought part of it along.
+//! wants goes next; of equals, the first in the alphabet. A bundle that found no room is tried again when others brought
+//! part of it along; the same pods would find no more room than before.
 
 use std::cmp::Ordering;
 
@@ -18,6 +18,9 @@ use crate::{
 
 /// How often another place is tried for the pods of one bundle.
 const PATIENCE: u32 = 512;
+
+/// More pods than this are not placed in one decision.
+const MOST_PODS: usize = 100_000;
 
 /// The growth that one role wants.
 #[derive(Clone, Debug)]
@@ -66,27 +69,41 @@ impl Plan<'_, '_> {
                 placed: Vec::new(),
             });
         }
+        // By growth: the bundle that found no room.
+        let mut refused: Vec<Option<Vec<u32>>> = vec![None; grants.len()];
+        let mut total = 0;
         while let Some(seed) = self.next(&grants) {
             let after = self.bundle(seed, &counts);
-            match self.place(&counts, &after) {
+            match self.place(&counts, &after, total) {
                 Ok(placed) => {
                     counts = after;
+                    total += placed.len();
                     for (grant, growth) in grants.iter_mut().zip(self.growths) {
                         grant.replicas = count(&counts, growth.role);
-                        grant.refusal = None;
                     }
                     for (growth, top, reservation) in placed {
                         if let Some(grant) = grants.get_mut(growth) {
                             grant.placed.push((top, reservation));
                         }
                     }
+                    for (index, (grant, refused)) in grants.iter_mut().zip(&refused).enumerate() {
+                        if grant.refusal.is_some()
+                            && *refused != Some(more(&counts, &self.bundle(index, &counts)))
+                        {
+                            grant.refusal = None;
+                        }
+                    }
                 }
                 Err(why) => {
-                    if let Some(grant) = grants.get_mut(seed) {
+                    if let (Some(grant), Some(refused)) = (grants.get_mut(seed), refused.get_mut(seed)) {
                         grant.refusal = Some(why);
+                        *refused = Some(more(&counts, &after));
                     }
                 }
             }
+        }
+        for (grant, growth) in grants.iter_mut().zip(self.growths) {
+            grant.refusal = grant.refusal.take().filter(|_| grant.replicas < growth.to);
         }
         grants
     }
@@ -141,10 +158,17 @@ impl Plan<'_, '_> {
         &mut self,
         before: &[Replicas],
         after: &[Replicas],
+        total: usize,
     ) -> Result<Vec<(usize, Replicas, Reservation)>, String> {
         let mut owners = Vec::new();
         let mut needs: Vec<&Need<'_>> = Vec::new();
         for (index, growth) in self.growths.iter().enumerate() {
+            let pods: u64 = growth.pods.iter().map(|(number, _)| u64::from(*number)).sum();
+            let replicas = count(after, growth.role).get().saturating_sub(count(before, growth.role).get());
+            let pods = usize::try_from(pods.saturating_mul(replicas.into())).unwrap_or(usize::MAX);
+            if pods.saturating_add(total).saturating_add(needs.len()) > MOST_PODS {
+                return Err(format!("no more than {MOST_PODS} pods are placed at once"));
+            }
             for ordinal in count(before, growth.role).get()..count(after, growth.role).get() {
                 for (number, need) in &growth.pods {
                     for _ in 0..*number {
@@ -173,6 +197,11 @@ impl Plan<'_, '_> {
         }
         "its pods do not fit together".to_owned()
     }
+}
+
+/// By how much each count rises.
+fn more(before: &[Replicas], after: &[Replicas]) -> Vec<u32> {
+    after.iter().zip(before).map(|(after, before)| after.get().saturating_sub(before.get())).collect()
 }
 
 fn count(counts: &[Replicas], role: usize) -> Replicas {

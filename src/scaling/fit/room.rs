@@ -26,6 +26,10 @@ pub(super) struct Room<'a> {
     pub resources: Vec<&'a str>,
     /// By node, then by resource, in thousandths; below zero where more is taken than there is.
     pub free: Vec<Vec<i64>>,
+    /// By resource: whether it is a device.
+    devices: Vec<bool>,
+    /// By node: what is free of devices, and of all else but `pods`, each in one sum.
+    rests: Vec<(i64, i64)>,
     ports: Vec<BTreeSet<(i32, &'a str)>>,
     pod_level: bool,
 }
@@ -57,8 +61,10 @@ impl<'a> Room<'a> {
         let mut nodes: Vec<_> = nodes.iter().collect();
         nodes.sort_by_key(|node| name(node));
         let mut room = Self {
+            devices: resources.iter().map(|resource| is_device(resource)).collect(),
             resources: resources.into_iter().collect(),
             free: Vec::with_capacity(nodes.len()),
+            rests: vec![(0, 0); nodes.len()],
             ports: vec![BTreeSet::new(); nodes.len()],
             nodes,
             pod_level,
@@ -71,6 +77,7 @@ impl<'a> Room<'a> {
             };
             room.free.push(room.resources.iter().map(of).collect());
         }
+        (0..room.nodes.len()).for_each(|at| room.sum_up(at));
         let place: BTreeMap<&str, usize> =
             room.nodes.iter().enumerate().map(|(at, node)| (name(node), at)).collect();
         for pod in pods {
@@ -133,12 +140,8 @@ impl<'a> Room<'a> {
 
     /// Puts one pod on the node that it fills best; `None` when no node has room.
     pub fn put(&mut self, need: &Need<'a>) -> Option<usize> {
-        let at = need
-            .nodes
-            .iter()
-            .copied()
-            .filter(|at| self.holds(*at, need))
-            .min_by_key(|at| self.rest(*at, need))?;
+        let at =
+            need.nodes.iter().copied().filter(|at| self.holds(*at, need)).min_by_key(|at| self.rest(*at))?;
         self.put_at(at, need);
         Some(at)
     }
@@ -181,7 +184,7 @@ impl<'a> Room<'a> {
         let Some((pod, rest)) = order.split_first() else { return true };
         let Some(need) = needs.get(*pod) else { return false };
         let mut choices: Vec<usize> = need.nodes.iter().copied().filter(|at| self.holds(*at, need)).collect();
-        choices.sort_by_key(|at| self.rest(*at, need));
+        choices.sort_unstable_by_key(|at| self.rest(*at));
         for at in choices {
             let Some(left) = patience.checked_sub(1) else { return false };
             *patience = left;
@@ -211,6 +214,7 @@ impl<'a> Room<'a> {
         if let Some(taken) = self.ports.get_mut(at) {
             taken.retain(|port| !need.ports.contains(port));
         }
+        self.sum_up(at);
     }
 
     /// Returns what the pod takes of a node, as a reservation.
@@ -236,6 +240,7 @@ impl<'a> Room<'a> {
         if let Some(taken) = self.ports.get_mut(at) {
             taken.extend(ports);
         }
+        self.sum_up(at);
     }
 
     fn requests(&self, spec: &PodSpec) -> Vec<i64> {
@@ -245,20 +250,34 @@ impl<'a> Room<'a> {
         self.resources.iter().map(of).collect()
     }
 
-    /// What would stay free on a node: devices first, since they are scarce and must not be broken up; then the rest.
-    fn rest(&self, at: usize, need: &Need<'_>) -> (i64, i64, usize) {
-        let left = |devices: bool| {
-            let free = self.free.get(at).into_iter().flatten().zip(&need.requests).zip(&self.resources);
-            let mine = free.filter(|(_, resource)| is_device(resource) == devices && **resource != PODS);
-            mine.fold(0_i64, |sum, ((free, asked), _)| sum.saturating_add(free.saturating_sub(*asked)))
-        };
-        (left(true), left(false), at)
+    /// Orders nodes by what is free on them, the fullest first: by devices, since they are scarce and must not be broken up;
+    /// then by the rest.
+    ///
+    /// What a pod takes is the same on every node, so this is also the order of what would stay free.
+    fn rest(&self, at: usize) -> (i64, i64, usize) {
+        let (devices, others) = self.rests.get(at).copied().unwrap_or_default();
+        (devices, others, at)
+    }
+
+    /// Keeps `rests` in step with `free`.
+    fn sum_up(&mut self, at: usize) {
+        let (mut devices, mut others) = (0_i64, 0_i64);
+        let free = self.free.get(at).into_iter().flatten();
+        for ((free, resource), device) in free.zip(&self.resources).zip(&self.devices) {
+            match (*resource, *device) {
+                (PODS, _) => {}
+                (_, true) => devices = devices.saturating_add(*free),
+                (_, false) => others = others.saturating_add(*free),
+            }
+        }
+        if let Some(rest) = self.rests.get_mut(at) {
+            *rest = (devices, others);
+        }
     }
 
     fn weight(&self, need: &Need<'_>) -> (i64, i64) {
         let sum = |devices: bool| {
-            let asked =
-                need.requests.iter().zip(&self.resources).filter(|(_, name)| is_device(name) == devices);
+            let asked = need.requests.iter().zip(&self.devices).filter(|(_, device)| **device == devices);
             asked.fold(0_i64, |sum, (asked, _)| sum.saturating_add(*asked))
         };
         (sum(true), sum(false))
