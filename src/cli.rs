@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
-use rbg_autoscaler::api::{crd, snapshot::SnapshotError};
+use rbg_autoscaler::api::{autoscaler::InputError, crd};
 
 /// Autoscaling of RoleBasedGroups, seen from the command line.
 #[derive(Debug, Parser)]
@@ -46,7 +46,7 @@ enum Output {
 #[derive(Debug, thiserror::Error)]
 enum CliError {
     #[error("{0}")]
-    Input(#[from] SnapshotError),
+    Input(#[from] InputError),
     #[error("{path}: cannot be read: {source}; name a file, or - for standard input")]
     File { path: String, source: io::Error },
     #[error("the CustomResourceDefinition cannot be made: {0}")]

@@ -13,7 +13,7 @@ pub use metric::{MetricEntry, WakeMetricSpec};
 pub use role::{FallbackSpec, GangSpec, RoleSpec, ScaleToZeroSpec, ThroughputSpec};
 pub use status::{RoleBasedGroupAutoscalerStatus, RoleStatus};
 pub(crate) use validate::read as read_policy;
-pub use validate::{PolicyError, Problem};
+pub use validate::{InputError, Problem};
 
 use crate::units::GatewayDuration;
 

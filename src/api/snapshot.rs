@@ -12,7 +12,7 @@ mod room;
 #[cfg(test)]
 mod vectors;
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -23,33 +23,11 @@ use serde::{Deserialize, Serialize};
 
 pub use convert::DecisionInput;
 
-use super::autoscaler::{Problem, RoleBasedGroupAutoscalerSpec};
+use super::autoscaler::RoleBasedGroupAutoscalerSpec;
 use crate::{
     scaling::{Condition, MetricStatus, RoleHistory, Step},
     units::{GatewayDuration, MilliValue, Replicas},
 };
-
-/// What is wrong with a document; every problem names the field, the value and the fix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotError {
-    /// At least one.
-    pub problems: Vec<Problem>,
-}
-
-impl std::error::Error for SnapshotError {}
-
-impl fmt::Display for SnapshotError {
-    /// Writes one problem per line.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            problem.fmt(f)?;
-        }
-        Ok(())
-    }
-}
 
 /// Everything one decision saw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

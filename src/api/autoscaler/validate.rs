@@ -10,7 +10,7 @@ mod role;
 mod schedule;
 mod verbatim;
 
-pub use problem::{PolicyError, Problem};
+pub use problem::{InputError, Problem};
 use problem::{Problems, shown};
 
 use super::{CapacityMode, CapacitySpec, Direction, Mode, RoleBasedGroupAutoscalerSpec};
@@ -20,19 +20,19 @@ use crate::policy::{self, Policy};
 const MAX_ITEMS: usize = 16;
 
 impl TryFrom<&RoleBasedGroupAutoscalerSpec> for Policy {
-    type Error = PolicyError;
+    type Error = InputError;
 
     /// Returns the validated policy, or every breach of its rules.
-    fn try_from(spec: &RoleBasedGroupAutoscalerSpec) -> Result<Self, PolicyError> {
+    fn try_from(spec: &RoleBasedGroupAutoscalerSpec) -> Result<Self, InputError> {
         let (policy, advice) = read(spec)?;
-        if advice.is_empty() { Ok(policy) } else { Err(PolicyError { problems: advice }) }
+        if advice.is_empty() { Ok(policy) } else { Err(InputError { problems: advice }) }
     }
 }
 
 /// Returns the policy with what a cluster refuses but a replay can do without: a minimum of zero that no metric leaves.
 ///
 /// The HPA lets stored objects keep such a minimum, so its own figures hold some.
-pub(crate) fn read(spec: &RoleBasedGroupAutoscalerSpec) -> Result<(Policy, Vec<Problem>), PolicyError> {
+pub(crate) fn read(spec: &RoleBasedGroupAutoscalerSpec) -> Result<(Policy, Vec<Problem>), InputError> {
     let mut problems = Problems::default();
     problems.name("spec.groupRef.name", &spec.group_ref.name);
     if spec.roles.is_empty() || spec.roles.len() > MAX_ITEMS {

@@ -1,16 +1,17 @@
 //! From [`ScalingSnapshot`] to what [`decide`] takes, and from its [`Decision`] to [`DecisionDocument`].
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 
 use super::{
-    DecisionDocument, RoleDecisionDocument, RoleSnapshot, ScalingSnapshot, SnapshotError, SnapshotSettings,
-    WriteDocument, reading, room,
+    DecisionDocument, RoleDecisionDocument, RoleSnapshot, ScalingSnapshot, SnapshotSettings, WriteDocument,
+    reading, room,
 };
 use crate::{
     api::{
-        autoscaler::{API_VERSION, KIND, Problem, read_policy},
+        autoscaler::{API_VERSION, InputError, KIND, Problem, read_policy},
         replica::{ReplicaFold, RolePod},
     },
     policy::{Policy, RolePolicy},
@@ -44,7 +45,7 @@ impl ScalingSnapshot {
     /// Returns what one decision takes; `present` stands in for a missing `now`.
     ///
     /// Every complaint names the field, the value and the fix.
-    pub fn into_input(self, present: Timestamp) -> Result<DecisionInput, SnapshotError> {
+    pub fn into_input(self, present: Timestamp) -> Result<DecisionInput, InputError> {
         let mut problems = Vec::new();
         let now = self.now.unwrap_or(present);
         expect(&mut problems, "apiVersion", self.api_version.as_deref(), API_VERSION);
@@ -57,7 +58,7 @@ impl ScalingSnapshot {
             Ok(read) => read,
             Err(error) => {
                 problems.extend(error.problems.into_iter().map(inside));
-                return Err(SnapshotError { problems });
+                return Err(InputError { problems });
             }
         };
         let mut warnings: Vec<Problem> = advice.into_iter().map(inside).collect();
@@ -96,7 +97,7 @@ impl ScalingSnapshot {
         if problems.is_empty() {
             Ok(DecisionInput { policy, observation, history, now, warnings })
         } else {
-            Err(SnapshotError { problems })
+            Err(InputError { problems })
         }
     }
 }
@@ -171,6 +172,7 @@ fn convert_role(
             (count(&format!("templates[{index}].count"), Some(template.count), 1).unwrap_or(1), template.spec)
         })
         .collect();
+    pod_names(problems, path, &seen.pods);
     let of_templates = templates.iter().map(|(count, _)| *count).sum::<u32>();
     let pods_per_replica = pods_per_replica.unwrap_or(of_templates.max(1));
     let pods: Vec<_> = seen.pods.into_iter().map(|pod| RolePod::new(pod, Arc::new)).collect();
@@ -198,6 +200,24 @@ fn convert_role(
         wake,
         templates: if templates.is_empty() { folded.templates(pods_per_replica) } else { templates },
         replicas: folded.replicas,
+    }
+}
+
+/// Complains about pods without a name, and about two of the same name: samples could not be told apart.
+fn pod_names(problems: &mut Vec<Problem>, path: &str, pods: &[Pod]) {
+    let mut known = HashSet::with_capacity(pods.len());
+    for (index, pod) in pods.iter().enumerate() {
+        let field = format!("{path}.pods[{index}].metadata.name");
+        match pod.metadata.name.as_deref().filter(|name| !name.is_empty()) {
+            None => {
+                problems.push(Problem { field, message: "is missing; write the name of the pod".to_owned() })
+            }
+            Some(name) if !known.insert(name) => {
+                let message = format!("{name:?} is there twice; write each pod once");
+                problems.push(Problem { field, message });
+            }
+            Some(_) => {}
+        }
     }
 }
 

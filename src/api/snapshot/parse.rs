@@ -3,6 +3,9 @@
 //! Unknown keys are refused in our own parts and in the verbatim autoscaling/v2 parts, and ignored inside core/v1
 //! objects, metadata and the status of a pasted policy.
 
+mod shape;
+mod unique;
+
 use std::fmt::Write as _;
 
 use k8s_openapi::api::autoscaling::v2::{
@@ -10,17 +13,23 @@ use k8s_openapi::api::autoscaling::v2::{
     PodsMetricSource, ResourceMetricSource,
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, error::Category};
+use unique::Unique;
 
-use super::{ScalingSnapshot, SnapshotError, fields};
-use crate::api::autoscaler::Problem;
+use super::{ScalingSnapshot, fields};
+use crate::api::autoscaler::{InputError, Problem};
 
 impl ScalingSnapshot {
     /// Reads a document, JSON when it begins with a brace, else YAML.
-    pub fn parse(text: &str) -> Result<Self, SnapshotError> {
+    pub fn parse(text: &str) -> Result<Self, InputError> {
         let mut value = read(text)?;
+        let mut problems = shape::wrong_kind(&value);
+        problems.extend(shape::lists_for_mappings(&value));
+        if !problems.is_empty() {
+            return Err(InputError { problems });
+        }
         quote_quantities(&mut value, "");
-        let mut problems = unknown_in_verbatim(&value);
+        problems = unknown_in_verbatim(&value);
         let (result, unknown) = typed::<Self>(value);
         problems.extend(unknown.into_iter().filter(|path| !is_foreign(path)).map(|path| unknown_key(&path)));
         match result {
@@ -29,18 +38,21 @@ impl ScalingSnapshot {
             // The value went into the reader; the text still has it.
             Err(error) => problems.push(error.problem(read(text).ok().as_ref())),
         }
-        Err(SnapshotError { problems })
+        Err(InputError { problems })
     }
 }
 
-fn problem(field: impl Into<String>, message: impl Into<String>) -> SnapshotError {
-    SnapshotError { problems: vec![Problem { field: field.into(), message: message.into() }] }
+fn problem(field: impl Into<String>, message: impl Into<String>) -> InputError {
+    InputError { problems: vec![Problem { field: field.into(), message: message.into() }] }
 }
 
-fn read(text: &str) -> Result<Value, SnapshotError> {
+fn read(text: &str) -> Result<Value, InputError> {
     let value: Value = if text.trim_start().starts_with('{') {
-        serde_json::from_str(text)
-            .map_err(|error| problem("document", format!("is no JSON: {error}; fix the syntax there")))?
+        let Unique(value) = serde_json::from_str(text).map_err(|error| match error.classify() {
+            Category::Data => problem("document", error.to_string()),
+            _ => problem("document", format!("is no JSON: {error}; fix the syntax there")),
+        })?;
+        value
     } else {
         let mut options = serde_saphyr::Options::default();
         options.strict_booleans = true;
@@ -52,7 +64,7 @@ fn read(text: &str) -> Result<Value, SnapshotError> {
             budget.max_reader_input_bytes = None;
         }
         serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| problem("document", format!("is no YAML: {error}; fix the syntax there")))?
+            .map_err(|error| problem("document", no_yaml(&error.to_string())))?
     };
     match value {
         Value::Object(_) => Ok(value),
@@ -61,6 +73,22 @@ fn read(text: &str) -> Result<Value, SnapshotError> {
         }
         _ => Err(problem("document", "is no mapping; write a ScalingSnapshot with autoscaler and roles")),
     }
+}
+
+/// The reader's complaint without advice that is for programmers.
+fn no_yaml(error: &str) -> String {
+    if error.starts_with("multiple YAML documents") {
+        let place = error.rfind(" at line").and_then(|at| error.get(at..)).unwrap_or_default();
+        return format!(
+            "a second document begins{place}; write one document, and remove the \"---\" before another"
+        );
+    }
+    if let Some(rest) = error.strip_prefix("duplicate mapping key: ")
+        && let Some((key, place)) = rest.split_once(", set DuplicateKeyPolicy in Options if acceptable")
+    {
+        return format!("{key:?} is there twice{place}; keep one");
+    }
+    format!("is no YAML: {error}; fix the syntax there")
 }
 
 /// Why a value does not fit its type, and where it stands.
@@ -75,13 +103,16 @@ impl Misfit {
         let field = if path == "." { "document".to_owned() } else { path };
         let mut message = explain(&self.message);
         let value = document.and_then(|document| value_at(document, &self.path)).map(ToString::to_string);
-        if let Some(value) =
-            value.filter(|value| value.len() <= 80 && !message.contains(value.trim_matches('"')))
-        {
+        if let Some(value) = value.filter(|value| value.len() <= 80 && !says(&message, value)) {
             message = format!("{value}: {message}");
         }
         Problem { field, message }
     }
+}
+
+/// Whether a message names the value already.
+fn says(message: &str, value: &str) -> bool {
+    message.contains(value.trim_matches('"')) || message.contains("quote it")
 }
 
 fn value_at<'a>(document: &'a Value, path: &serde_path_to_error::Path) -> Option<&'a Value> {
@@ -117,7 +148,7 @@ fn explain(message: &str) -> String {
     if let Some((_, literal)) = bare.and_then(|bare| bare.strip_suffix('`')?.split_once(" `")) {
         return format!("{literal} is not a text; quote it: write \"{literal}\"");
     }
-    if message.contains("parse") {
+    if message.contains("pars") || message.ends_with("expected a timestamp string") {
         return format!("{message}; write a time such as \"2026-11-21T10:00:00Z\"");
     }
     let Some((what, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };

@@ -114,9 +114,6 @@ fn failed_or_wrong(
     form: Form,
     wire: &ReadingSnapshot,
 ) -> Option<Reading> {
-    if let Some(error) = &wire.error {
-        return Some(Reading::Failed(error.clone()));
-    }
     let tokens = wire.prompt_tokens_per_second.is_some()
         || wire.generation_tokens_per_second.is_some()
         || wire.pending_tokens.is_some()
@@ -126,6 +123,14 @@ fn failed_or_wrong(
         (Form::Values, "values", wire.values.is_some()),
         (Form::Tokens, "token rates", tokens),
     ];
+    if let Some(error) = &wire.error {
+        if let Some((_, name, _)) = given.iter().find(|(.., present)| *present) {
+            let message =
+                format!("stands beside {name}; keep error if {metric} could not be read, else remove it");
+            problems.push(Problem { field: format!("{path}.error"), message });
+        }
+        return Some(Reading::Failed(error.clone()));
+    }
     let want = match form {
         Form::Samples => "samples: [{pod: …, value: …}]",
         Form::Values => "values: [\"…\"]",

@@ -103,6 +103,29 @@ fn wrong_input_names_field_value_and_fix() {
             "settings.downscaleStabilization: invalid type: integer `5`; write a duration",
         ),
         ("autoscaler:", "autoscaler: [", "document: is no YAML"),
+        ("now:", "kind: RoleBasedGroupAutoscaler\nnow:", "this is the policy alone: put it under autoscaler"),
+        (
+            "values: [\"13\"]",
+            "values: [\"13\"], error: refused",
+            "roles.decode.readings[0].error: stands beside values",
+        ),
+        (
+            "{specReplicas: 2, readings: [{values: [\"13\"]}]}",
+            "[2]",
+            "roles.decode: is a list; write a mapping",
+        ),
+        (
+            "specReplicas: 2",
+            "specReplicas: 2, specReplicas: 3",
+            "document: \"specReplicas\" is there twice at line 7",
+        ),
+        ("autoscaler:", "---\nautoscaler:", "document: a second document begins at line 4"),
+        ("\"2026-11-21T10:00:00Z\"", "2026-11-21", "write a time such as"),
+        (
+            "specReplicas: 2",
+            "specReplicas: 2, pods: [{metadata: {name: a}}, {metadata: {name: a}}, {}]",
+            "roles.decode.pods[1].metadata.name: \"a\" is there twice; write each pod once",
+        ),
     ] {
         let document = DOCUMENT.replace(from, to);
         assert_ne!(document, DOCUMENT, "{from} is not there");
@@ -111,6 +134,9 @@ fn wrong_input_names_field_value_and_fix() {
         assert_eq!(out, "", "{to}");
         assert!(err.contains(says), "{to}: want {says}, got {err}");
     }
+    let (code, _, err) = decide(r#"{"now": 1, "now": 2}"#, "json");
+    assert_eq!(code, ExitCode::from(2));
+    assert!(err.contains("document: \"now\" is there twice; keep one at line 1"), "{err}");
     let (code, _, err) = decide("", "json");
     assert_eq!(code, ExitCode::from(2));
     assert!(err.contains("document: is empty"), "{err}");

@@ -1,4 +1,4 @@
-//! [`PolicyError`]: every breach of a policy's rules, each with its field, its value and the fix.
+//! [`InputError`]: everything that is wrong with a policy or a document, each with its field, its value and the fix.
 
 use std::{fmt, time::Duration};
 
@@ -7,16 +7,16 @@ use crate::units::GatewayDuration;
 /// The longest name of a role, group, schedule or signal.
 const MAX_NAME: usize = 63;
 
-/// Every breach of a policy's rules.
+/// Everything that is wrong with a policy, or with a snapshot document and the policy in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyError {
+pub struct InputError {
     /// At least one.
     pub problems: Vec<Problem>,
 }
 
-impl std::error::Error for PolicyError {}
+impl std::error::Error for InputError {}
 
-impl fmt::Display for PolicyError {
+impl fmt::Display for InputError {
     /// Writes one problem per line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
@@ -111,13 +111,13 @@ impl Problems {
     }
 
     /// Returns `value` with the advice, or what was collected.
-    pub fn into_result<T>(self, value: T) -> Result<(T, Vec<Problem>), PolicyError> {
+    pub fn into_result<T>(self, value: T) -> Result<(T, Vec<Problem>), InputError> {
         if self.list.is_empty() {
             return Ok((value, self.advice));
         }
         let mut problems = self.list;
         problems.extend(self.advice);
-        Err(PolicyError { problems })
+        Err(InputError { problems })
     }
 }
 
