@@ -81,8 +81,9 @@ fn pending_first(group: &mut GroupDraft<'_>) {
     for (side, draft) in balance.sides.iter_mut().zip(&group.roles) {
         let (Some(side), Some(draft)) = (side, draft) else { continue };
         side.high = side.replicas;
-        let Some(least) = demanded(draft) else { continue };
-        let to = draft.proposal.allowed(least.max(rollback::pending_above(draft)));
+        let above = rollback::pending_above(draft);
+        let Some(least) = demanded(draft).filter(|_| above < draft.current()) else { continue };
+        let to = draft.proposal.allowed(least.max(above));
         falls |= to < side.replicas;
         side.replicas = to.min(side.replicas);
     }

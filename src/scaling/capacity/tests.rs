@@ -252,6 +252,15 @@ fn pending_gangs_go_first_when_demand_falls() {
         apply(&mut group);
         assert_eq!(numbers(&group), [want], "{name}");
     }
+    // Without behavior the window may ask for more than there is, although the formula asks for less.
+    let sketch = contended(8, 0, 1, 10).metric(0);
+    let mut group = sketch.draft();
+    let draft = group.roles[0].as_mut().expect("decode");
+    draft.recommended = Replicas::new(3);
+    draft.results = vec![MetricResult::default()];
+    draft.proposal.move_to(Stage::Stabilize, Replicas::new(10), "ScaleDownStabilized", String::new);
+    apply(&mut group);
+    assert_eq!(numbers(&group), [10], "nothing waits: the number is the HPA's");
 }
 
 #[test]
