@@ -283,7 +283,9 @@ fn existing(
     let current = usize::try_from(current).unwrap_or(0);
     replicas.truncate(fewer.unwrap_or(current).min(current));
     if !mixed {
-        replicas.iter_mut().for_each(|replica| replica.state = "ready");
+        for replica in &mut replicas {
+            replica.state = "ready";
+        }
     }
     if let Some((state, count, age)) = tail {
         for replica in replicas.iter_mut().rev().take(count) {

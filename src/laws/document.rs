@@ -131,7 +131,7 @@ fn metric(at: usize, given: &MetricCase) -> Value {
         "tokens" => {
             let mut metric =
                 json!({"name": "token_utilization", "target": format!("{}m", given.target * 10)});
-            if given.target % 2 == 0 {
+            if given.target.is_multiple_of(2) {
                 metric["lookahead"] = json!("1m");
             }
             metric

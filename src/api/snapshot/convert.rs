@@ -210,7 +210,8 @@ fn pod_names(problems: &mut Vec<Problem>, path: &str, pods: &[Pod]) {
         let field = format!("{path}.pods[{index}].metadata.name");
         match pod.metadata.name.as_deref().filter(|name| !name.is_empty()) {
             None => {
-                problems.push(Problem { field, message: "is missing; write the name of the pod".to_owned() })
+                let message = "is missing; write the name of the pod".to_owned();
+                problems.push(Problem { field, message });
             }
             Some(name) if !known.insert(name) => {
                 let message = format!("{name:?} is there twice; write each pod once");

@@ -117,7 +117,7 @@ fn wrong_input_names_field_value_and_fix() {
         (
             "specReplicas: 2",
             "specReplicas: 2, specReplicas: 3",
-            "document: \"specReplicas\" is there twice at line 7",
+            "document: \"specReplicas\" is there twice at line 8",
         ),
         ("autoscaler:", "---\nautoscaler:", "document: a second document begins at line 4"),
         ("\"2026-11-21T10:00:00Z\"", "2026-11-21", "write a time such as"),
