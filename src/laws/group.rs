@@ -194,7 +194,8 @@ fn written(case: &GroupCase) -> Value {
         next["roles"][input.policy.roles[write.role].name.as_str()]["specReplicas"] = json!(write.to.get());
     }
     if let Some(capacity) = next.get_mut("capacity") {
-        let reserved = |taken: &crate::scaling::Reservation| {
+        let reserved = |placed: &crate::scaling::Placement| {
+            let taken = &placed.room;
             let requests =
                 taken.requests.iter().map(|(name, value)| (name.clone(), json!(value.to_string())));
             json!({"node": taken.node, "requests": requests.collect::<serde_json::Map<_, _>>()})
