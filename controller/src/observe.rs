@@ -3,6 +3,7 @@
 //! Also says where each role's count is written, because that belongs to the same moment: a decision is only ever
 //! applied to the objects that it was made from.
 
+mod gang_scheduling;
 mod readings;
 mod room;
 mod tokens;
@@ -22,6 +23,7 @@ use rbg_autoscaler::{
 };
 
 pub use self::{
+    gang_scheduling::ineffective_gang_scheduling,
     room::{may_roll_back, see_room},
     tokens::{signals_of_tokens, token_signals},
 };

@@ -32,7 +32,10 @@ use crate::{
     inline::{self, Plan},
     ledger::{Ledger, Raise},
     memory::{PolicyMemory, QUIET},
-    observe::{Metrics, Sources, Unwritable, may_roll_back, observe, see_room, signals_of_tokens},
+    observe::{
+        Metrics, Sources, Unwritable, ineffective_gang_scheduling, may_roll_back, observe, see_room,
+        signals_of_tokens,
+    },
     report::{self, Group},
     telemetry::Figures,
 };
@@ -336,6 +339,7 @@ impl Reconciler {
                         });
                     }
                 };
+                known.gangless = ineffective_gang_scheduling(&self.world, key, group);
                 let sources = Sources { world: &self.world, metrics: &self.metrics };
                 let mut observed = observe(sources, key, group, &policy, &answers, now);
                 memory.follow_trends(&policy, &mut observed.observation);

@@ -28,6 +28,12 @@ pub use template::{RoleTemplate, Template, TemplateError, TemplateRef};
 
 /// Label of a pod: the name of its RoleBasedGroup.
 pub const GROUP_NAME: &str = "rbg.workloads.x-k8s.io/group-name";
+/// Annotation of a group that asks for gang scheduling: `"true"`.
+pub const GANG_SCHEDULING: &str = "rbg.workloads.x-k8s.io/group-gang-scheduling";
+/// Label of a pod: the PodGroup that coscheduling (scheduler-plugins) counts it to.
+pub const POD_GROUP: &str = "scheduling.x-k8s.io/pod-group";
+/// Annotation of a pod: the PodGroup that Volcano counts it to.
+pub const VOLCANO_GROUP: &str = "scheduling.k8s.io/group-name";
 /// Label of a pod: the name of its role.
 pub const ROLE_NAME: &str = "rbg.workloads.x-k8s.io/role-name";
 /// Label of a pod: the replica that it is a part of, such as `demo-prefill-0`.

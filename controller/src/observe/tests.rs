@@ -291,6 +291,37 @@ fn a_role_that_the_group_lacks_is_none() {
 }
 
 #[test]
+fn gang_scheduling_that_reaches_no_pod_is_told() {
+    let mut world = World::default();
+    let labelled = |label: Option<&str>| -> WorldEvent {
+        let mut pod = json!({"metadata": {"name": "demo-decode-0", "namespace": "a",
+            "labels": {rbg::GROUP_NAME: "demo", rbg::ROLE_NAME: "decode"}}});
+        if let Some(label) = label {
+            pod["metadata"]["labels"][label] = json!("demo");
+        }
+        WorldEvent::Pod(Box::new(Event::Apply(serde_json::from_value(pod).expect("a pod"))))
+    };
+    let key = ObjectKey::new("a", "demo");
+    let mut group = group(json!([{"name": "decode", "replicas": 1}]));
+    world.take(labelled(None));
+    assert_eq!(ineffective_gang_scheduling(&world, &key, &group), None, "nobody asks for it");
+    group.metadata.annotations = Some([(rbg::GANG_SCHEDULING.to_owned(), "true".to_owned())].into());
+    for (label, told) in [
+        (None, true),
+        // What upstream sets, and what scheduler-plugins reads.
+        (Some("pod-group.scheduling.sigs.k8s.io/name"), true),
+        (Some("scheduling.x-k8s.io/pod-group"), false),
+    ] {
+        world.take(labelled(label));
+        let why = ineffective_gang_scheduling(&world, &key, &group);
+        assert_eq!(why.is_some(), told, "{label:?}: {why:?}");
+        assert!(why.is_none_or(
+            |why| why.len() <= 256 && why.contains("lack the label scheduling.x-k8s.io/pod-group")
+        ));
+    }
+}
+
+#[test]
 fn a_rollout_shows_in_the_status_of_the_role_or_in_its_pods() {
     let role = |partition: i32| -> Role {
         let role = json!({"name": "decode", "replicas": 4, "rolloutStrategy": {"rollingUpdate": {"partition": partition}}});

@@ -23,6 +23,8 @@ pub struct Group {
     pub write_failed: Option<String>,
     /// How to delete an adopted object whose text is gone.
     pub inline_gone: Option<String>,
+    /// Why the gang scheduling that the group asks for does not reach its pods.
+    pub gangless: Option<String>,
 }
 
 /// Returns the condition `Ready`.
@@ -67,6 +69,10 @@ pub fn readiness(group: &Group, mode: Mode, decided: Vec<Condition>) -> Vec<Cond
     }
     if let Some(how) = &group.inline_gone {
         conditions.push(Condition::new("InlineGone", true, "InlineGone", how.clone()));
+    }
+    if let Some(why) = &group.gangless {
+        let reason = "PodsInNoPodGroup";
+        conditions.push(Condition::new("GangSchedulingIneffective", true, reason, why.clone()));
     }
     for condition in decided {
         if conditions.iter().all(|known| known.type_ != condition.type_) {
@@ -120,6 +126,7 @@ mod tests {
             adapter_required: Some("set".to_owned()),
             write_failed: Some("503".to_owned()),
             inline_gone: None,
+            gangless: None,
         };
         let mut told = Vec::new();
         for step in 0..7 {

@@ -35,6 +35,7 @@ pub struct RolePod {
     revision: Option<u64>,
     deleted: Option<Timestamp>,
     phase: Phase,
+    in_pod_group: bool,
     ready: Option<Readiness>,
     started: Option<Timestamp>,
     unschedulable: Option<Box<Unschedulable>>,
@@ -57,6 +58,7 @@ impl RolePod {
     pub fn new(pod: Pod, share: impl FnOnce(PodSpec) -> Arc<PodSpec>) -> Self {
         let name = Arc::<str>::from(pod.metadata.name.unwrap_or_default());
         let labels = pod.metadata.labels.unwrap_or_default();
+        let annotations = pod.metadata.annotations.unwrap_or_default();
         let ordinal = [rbg::ROLE_INSTANCE_INDEX, rbg::LWS_GROUP_INDEX, POD_INDEX];
         let ordinal = ordinal.into_iter().find_map(|label| labels.get(label));
         let replica = rbg::replica_key(&labels, &name);
@@ -81,6 +83,7 @@ impl RolePod {
                 Some("Failed") => Phase::Failed,
                 _ => Phase::Other,
             },
+            in_pod_group: labels.contains_key(rbg::POD_GROUP) || annotations.contains_key(rbg::VOLCANO_GROUP),
             ready: condition("Ready").map(readiness),
             started: status.start_time.map(|time| time.0),
             unschedulable: condition("PodScheduled").and_then(unschedulable).map(Box::new),
@@ -123,6 +126,11 @@ impl RolePod {
     /// Returns its phase.
     pub fn phase(&self) -> Phase {
         self.phase
+    }
+
+    /// Returns whether it says what a gang scheduler reads: the PodGroup that it belongs to.
+    pub fn is_in_pod_group(&self) -> bool {
+        self.in_pod_group
     }
 
     /// Returns its Ready condition.
