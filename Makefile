@@ -26,9 +26,9 @@ build: prerequisites ## Build the three programs and the tests' programs
 	cargo build --workspace --all-targets
 
 .PHONY: demo
-demo: tools ## Scale a simulated LLM fleet on a real control plane (KEEP=1 leaves it running)
+demo: tools ## Scale a simulated LLM fleet on a real control plane (SCENARIO=contended: beside a plain HPA; KEEP=1 leaves it running)
 	@cargo build --workspace --bins
-	@cargo run --quiet -p rbg-autoscaler-tests --bin rbga-demo -- $(if $(filter 1 yes true,$(KEEP)),--keep) $(ARGS)
+	@cargo run --quiet -p rbg-autoscaler-tests --bin rbga-demo -- $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(filter 1 yes true,$(KEEP)),--keep) $(ARGS)
 
 .PHONY: test
 test: tools build ## Unit tests and end-to-end tests on a real control plane

@@ -1,5 +1,6 @@
 //! The demo: a real control plane, simulated model servers, a recorded trace, and what the two programs make of it.
 
+mod contended;
 mod picture;
 mod record;
 mod scenario;
@@ -20,9 +21,21 @@ use stack::{Stack, say};
 use table::Row;
 use view::View;
 
+/// What the demo shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scenario {
+    /// Three workloads follow three days of load.
+    #[default]
+    Day,
+    /// A plain HPA and rbg-autoscaler side by side, each in a pool that a training job shares for a while.
+    Contended,
+}
+
 /// How the demo runs.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What it shows.
+    pub scenario: Scenario,
     /// Leave everything running at the end.
     pub keep: bool,
     /// Wall seconds of load.
@@ -37,6 +50,9 @@ pub struct Options {
 ///
 /// Errors: something could not be started (its log's end is in the message), or the chart cannot be saved.
 pub async fn run(options: &Options) -> Result<()> {
+    if options.scenario == Scenario::Contended {
+        return contended::run(options).await;
+    }
     let began = Instant::now();
     let speed = f64::from(options.speed);
     println!("Starting");

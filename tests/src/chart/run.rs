@@ -148,6 +148,7 @@ mod tests {
             ready,
             terminating: false,
             replica_size: 1,
+            gang: 1,
             dialect: Dialect::Vllm,
             model: Model::LLAMA_70B_TP4,
         }

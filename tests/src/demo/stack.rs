@@ -37,12 +37,25 @@ pub struct Stack {
 impl Stack {
     /// Starts everything, saying what it does, and waits until the first replicas serve.
     pub async fn start(speed: f64) -> Result<Self> {
+        let stack = Self::bare(speed).await?;
+        say(
+            "24 nodes with 8 GPUs each; RoleBasedGroup chat (roles engine and batch), Deployment plain with an HPA",
+        );
+        NodePool::new("gpu", 24, 8).create(&stack.client).await?;
+        namespace(&stack.client).await?;
+        apply_yaml(&stack.client, NAMESPACE, CHAT).await.context("tests/demo/chat.yaml")?;
+        apply_yaml(&stack.client, NAMESPACE, PLAIN).await.context("tests/demo/plain.yaml")?;
+        stack.first_replicas().await?;
+        Ok(stack)
+    }
+
+    /// Starts everything but nodes and workloads.
+    pub async fn bare(speed: f64) -> Result<Self> {
         say("control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok, Prometheus");
         let plane = ControlPlane::start(Options { prometheus: true, ..Options::default() }).await?;
         let client = plane.client().await?;
 
-        say("cluster: 24 nodes with 8 GPUs each, RoleBasedGroup CRDs and a stand-in for their controller");
-        NodePool::new("gpu", 24, 8).create(&client).await?;
+        say("RoleBasedGroup CRDs and a stand-in for their controller");
         install_crds(&client).await?;
         apply_yaml(&client, "", CRD).await.context("deploy/crds/rolebasedgroupautoscalers.yaml")?;
         let stand_in = StandIn::start(client.clone());
@@ -57,18 +70,7 @@ impl Stack {
         say("rbg-metrics-adapter behind the aggregation layer, rbg-autoscaler beside it");
         let programs = [adapter(&plane, &client).await?, controller(&plane)?];
 
-        say("workloads: RoleBasedGroup chat (roles engine and batch), Deployment plain with an HPA");
-        apply_yaml(
-            &client,
-            "",
-            &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"),
-        )
-        .await?;
-        apply_yaml(&client, NAMESPACE, CHAT).await.context("tests/demo/chat.yaml")?;
-        apply_yaml(&client, NAMESPACE, PLAIN).await.context("tests/demo/plain.yaml")?;
-        let stack = Self { fleet, client, _programs: programs, _stand_in: stand_in, plane };
-        stack.first_replicas().await?;
-        Ok(stack)
+        Ok(Self { fleet, client, _programs: programs, _stand_in: stand_in, plane })
     }
 
     async fn first_replicas(&self) -> Result<()> {
@@ -106,6 +108,13 @@ impl Stack {
             self.plane.logs().display(),
         )
     }
+}
+
+/// Creates the namespace of the workloads.
+pub async fn namespace(client: &Client) -> Result<()> {
+    let yaml = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n");
+    apply_yaml(client, "", &yaml).await?;
+    Ok(())
 }
 
 /// Starts the adapter and registers it behind kube-apiserver.

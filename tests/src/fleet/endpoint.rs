@@ -12,6 +12,9 @@ pub const ENGINE_ANNOTATION: &str = "fleet.rbg-autoscaler.dev/engine";
 /// Annotation that names its model: `70b-tp4` or `8b` (the default).
 pub const MODEL_ANNOTATION: &str = "fleet.rbg-autoscaler.dev/model";
 
+/// Annotation that says how many replicas, by ordinal, only serve together: a gang. One by default.
+pub const GANG_ANNOTATION: &str = "fleet.rbg-autoscaler.dev/gang";
+
 /// A pod that is a model server, or part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -33,6 +36,8 @@ pub struct Endpoint {
     pub terminating: bool,
     /// Number of pods its replica must have, as far as the pod tells.
     pub replica_size: usize,
+    /// Number of replicas that only serve together.
+    pub gang: usize,
     /// Which engine's metrics it shows.
     pub dialect: Dialect,
     /// What it can do.
@@ -56,6 +61,7 @@ impl Endpoint {
             namespace: pod.metadata.namespace.clone()?,
             name: pod.metadata.name.clone()?,
             uid: pod.metadata.uid.clone().unwrap_or_default(),
+            gang: annotations.get(GANG_ANNOTATION).and_then(|gang| gang.parse().ok()).unwrap_or(1).max(1),
             replica_size: size.and_then(|size| size.parse().ok()).unwrap_or(1),
             labels,
             address: status
@@ -75,6 +81,13 @@ impl Endpoint {
     pub fn leads(&self) -> bool {
         let indices = [labels::COMPONENT_INDEX, labels::LWS_WORKER_INDEX];
         indices.iter().all(|label| self.labels.get(*label).is_none_or(|index| index == "0"))
+    }
+
+    /// Returns the namespace, group, role and number of its gang; none when its replica serves by itself.
+    pub fn gang(&self) -> Option<(&str, &str, &str, usize)> {
+        let label = |name| self.labels.get(name).map_or("", String::as_str);
+        let ordinal: usize = label(labels::ROLE_INSTANCE_INDEX).parse().ok().filter(|_| self.gang > 1)?;
+        Some((&self.namespace, label(labels::GROUP_NAME), label(labels::ROLE_NAME), ordinal / self.gang))
     }
 
     /// Returns a name for the replica it is part of, unique within the cluster.

@@ -41,9 +41,10 @@ impl Member {
         Self { endpoint, engine: None, serving: false, fault: None, started: now, pinned }
     }
 
-    /// Starts or stops the engine as the pod's readiness says; returns the requests that were lost.
-    pub(super) fn settle(&mut self, now: SimTime) -> Vec<Request> {
-        let wanted = self.endpoint.ready && self.endpoint.leads() && self.endpoint.address.is_some();
+    /// Starts or stops the engine as the pod's readiness and that of its gang say; returns the requests that were lost.
+    pub(super) fn settle(&mut self, gang_is_ready: bool, now: SimTime) -> Vec<Request> {
+        let wanted =
+            gang_is_ready && self.endpoint.ready && self.endpoint.leads() && self.endpoint.address.is_some();
         if wanted && self.engine.is_none() {
             self.engine = Some(Engine::new(self.endpoint.model, self.endpoint.dialect.buckets()));
             self.pinned = Pinned::new(self.endpoint.dialect.buckets(), now);

@@ -140,8 +140,9 @@ impl Pool {
 
     /// Brings engines, routes and overrides in line with the pods, then sends lost requests again.
     fn settle(&mut self, mut lost: Vec<Request>) {
-        for member in &mut self.members {
-            lost.append(&mut member.settle(self.now));
+        let gangs = ready_gangs(&self.members);
+        for (member, gang_is_ready) in self.members.iter_mut().zip(gangs) {
+            lost.append(&mut member.settle(gang_is_ready, self.now));
             member.overrule(&self.pins, &self.faults, self.now, self.speed);
         }
         let replicas = Replica::fold(&self.members);
@@ -262,6 +263,21 @@ impl Pool {
 /// Takes a member out and returns the requests its engine had.
 fn drop_member(members: &mut Vec<Member>, index: usize) -> Vec<Request> {
     members.swap_remove(index).engine.map_or_else(Vec::new, |mut engine| engine.abandon())
+}
+
+/// Tells of each member whether all pods of its gang are ready: without its peers an engine does not start.
+fn ready_gangs(members: &[Member]) -> Vec<bool> {
+    let mut ready: BTreeMap<(&str, &str, &str, usize), usize> = BTreeMap::new();
+    for Member { endpoint, .. } in members.iter().filter(|member| member.endpoint.ready) {
+        if let Some(gang) = endpoint.gang() {
+            *ready.entry(gang).or_default() += 1;
+        }
+    }
+    let is_ready = |Member { endpoint, .. }: &Member| {
+        let pods = endpoint.gang * endpoint.replica_size;
+        endpoint.gang().is_none_or(|gang| ready.get(&gang).is_some_and(|ready| *ready >= pods))
+    };
+    members.iter().map(is_ready).collect()
 }
 
 /// The pods of one replica, counted.

@@ -120,6 +120,7 @@ mod tests {
             ready: true,
             terminating: false,
             replica_size: 1,
+            gang: 1,
             dialect,
             model: Model::LLAMA_8B,
         }

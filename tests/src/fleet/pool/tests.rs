@@ -14,6 +14,7 @@ fn endpoint(index: u8, model: Model) -> Endpoint {
         ready: true,
         terminating: false,
         replica_size: 1,
+        gang: 1,
         dialect: Dialect::Vllm,
         model,
     }
@@ -210,4 +211,30 @@ fn a_gateway_shows_what_it_holds_for_its_group() {
         line.and_then(|line| line.rsplit_once(' ')).map(|(_, value)| value.to_owned())
     };
     assert_eq!([1, 2, 3].map(&mut queue).map(Option::unwrap), ["2.0", "0.0", "0.0"]);
+}
+
+#[test]
+fn a_gang_serves_only_while_all_its_replicas_are_ready() {
+    let pod = |index: u8, ready: bool| Endpoint {
+        labels: BTreeMap::from([(crate::rbg::labels::ROLE_INSTANCE_INDEX.to_owned(), index.to_string())]),
+        ready,
+        gang: 2,
+        ..endpoint(index, Model::LLAMA_8B)
+    };
+    let mut pool = Pool::new(1.0, 0.0);
+    let load =
+        pool.add_load(Load::once(everything(), Trace::azure_conversation().expect("a trace")), SimTime::ZERO);
+    for (second, ready, want) in [
+        (1, [true, false, true], 0),
+        (2, [true, true, true], 2),
+        (3, [true, true, false], 2),
+        (4, [false, true, true], 0),
+    ] {
+        let now = SimTime::ZERO.plus(seconds(second));
+        let pods = ready.iter().zip(0..).map(|(ready, index)| pod(index, *ready));
+        pool.replace(pods.collect(), now);
+        assert_eq!(pool.sample(load, now).expect("a load").ready_replicas, want, "{ready:?}");
+        let whole = pool.ask(Ipv4Addr::new(127, 1, 0, 2), Path::Metrics, now);
+        assert_eq!(whole, Answer::NotFound, "an engine without its peers does not start");
+    }
 }
