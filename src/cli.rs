@@ -3,6 +3,7 @@
 //! 0 = answered, 1 = could not be answered, 2 = the input is wrong (the message names the field, the value and the fix).
 
 mod decide;
+mod signals;
 mod table;
 
 use std::{
@@ -26,6 +27,9 @@ enum Command {
     /// Decide on a snapshot document, without a cluster
     #[command(long_about = decide::ABOUT, after_long_help = decide::EXAMPLES)]
     Decide(decide::Options),
+    /// List the named metrics that policies and HPAs can use
+    #[command(long_about = signals::ABOUT, after_long_help = signals::EXAMPLES)]
+    Signals(signals::Options),
     /// Print the CustomResourceDefinition
     #[command(after_long_help = "Examples:\n  kubectl rbga crds | kubectl apply -f -")]
     Crds,
@@ -49,6 +53,8 @@ enum CliError {
     Input(#[from] InputError),
     #[error("{path}: cannot be read: {source}; name a file, or - for standard input")]
     File { path: String, source: io::Error },
+    #[error("there is no signal {name:?}; write one of {known}")]
+    UnknownSignal { name: String, known: String },
     #[error("the CustomResourceDefinition cannot be made: {0}")]
     Crd(#[from] crd::CrdError),
     #[error("the answer cannot be written as YAML: {0}")]
@@ -63,6 +69,7 @@ enum CliError {
 pub fn run(arguments: Arguments, stdin: &mut dyn Read, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
     let result = match arguments.command {
         Command::Decide(options) => decide::run(&options, stdin, out, err),
+        Command::Signals(options) => signals::run(&options, out),
         Command::Crds => {
             crd::yaml().map_err(CliError::from).and_then(|text| Ok(out.write_all(text.as_bytes())?))
         }
@@ -77,7 +84,7 @@ pub fn run(arguments: Arguments, stdin: &mut dyn Read, out: &mut dyn Write, err:
     // With standard error closed there is nobody left to tell.
     let _ = writeln!(err, "error: {error}");
     match error {
-        CliError::Input(_) | CliError::File { .. } => ExitCode::from(2),
+        CliError::Input(_) | CliError::File { .. } | CliError::UnknownSignal { .. } => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
 }

@@ -114,7 +114,7 @@ fn plain(quantity: &str) -> String {
 }
 
 /// Writes rows in aligned columns, two blanks apart; the last one is as long as it likes.
-fn columns<const N: usize>(text: &mut String, rows: &[[String; N]]) {
+pub(super) fn columns<const N: usize>(text: &mut String, rows: &[[String; N]]) {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
