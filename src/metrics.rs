@@ -12,6 +12,7 @@ pub mod collector;
 pub mod direct;
 mod error;
 pub mod expression;
+pub mod plain;
 #[cfg(feature = "io")]
 pub mod prometheus;
 mod signal;
@@ -19,6 +20,8 @@ mod snapshot;
 #[cfg(feature = "io")]
 pub mod source;
 
-pub use error::SourceError;
+#[cfg(feature = "io")]
+use error::innermost;
+pub use error::{ScrapeError, SourceError};
 pub use signal::{Definition, EngineQuery, Fold, Signal, Unit, refused_as_target};
 pub use snapshot::{PodSamples, Reading, STALE_AFTER, Sample, Snapshot};

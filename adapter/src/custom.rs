@@ -10,6 +10,7 @@ use crate::{
     pods::{Pod, PodCache},
     reply::{ObjectValue, ValueList},
     request::{CustomRequest, ObjectName, RequestError},
+    rules::query::{Filling, MetricsQuery},
     telemetry::{Missing, Telemetry},
 };
 
@@ -47,12 +48,6 @@ async fn signal(
     now: Timestamp,
 ) -> Result<Made, RequestError> {
     let metric = request.metric.as_str();
-    if !request.metric_selector.is_empty() {
-        let message = format!(
-            "{metric} has one value per pod and no labels of its own: leave out the metric's selector"
-        );
-        return Err(RequestError::bad_request(message));
-    }
     if !pods.is_synced() {
         return Err(unavailable("the pods of the cluster are not listed yet".to_owned()));
     }
@@ -67,7 +62,9 @@ async fn signal(
     if selected.is_empty() {
         return Err(no_pod(request, namespace));
     }
-    let Some(reading) = collector.reading(metric, PATIENCE).await else {
+    let narrowed = narrowed(collector, request)?;
+    let asked = narrowed.as_deref().unwrap_or(metric);
+    let Some(reading) = collector.reading(asked, PATIENCE).await else {
         return Err(unavailable(format!("{metric}: no answer yet")));
     };
     if let Some(failure) = reading.failure(now) {
@@ -78,7 +75,11 @@ async fn signal(
         .iter()
         .filter_map(|(name, pod)| {
             let sample = live_sample(&reading, namespace, name, pod, now);
-            let sample = sample.inspect_err(|why| telemetry.missing(metric, *why)).ok()?;
+            let told = |why| match collector.failure(namespace, name) {
+                Some(failure) => Missing::Unscraped(failure.class()),
+                None => why,
+            };
+            let sample = sample.map_err(told).inspect_err(|why| telemetry.missing(metric, *why)).ok()?;
             Some(ObjectValue {
                 kind: "Pod",
                 api_version: "/v1",
@@ -91,19 +92,47 @@ async fn signal(
         })
         .collect();
     if let (ObjectName::One(name), true) = (&request.name, items.is_empty()) {
-        let message = format!(
-            "the server could not find the metric {metric} for pods {name}: no engine metrics of this pod within the last 60 s"
+        let why = collector.failure(namespace, name).map_or_else(
+            || "no engine metrics of this pod within the last 60 s".to_owned(),
+            |failure| format!("this pod could not be scraped: {failure}"),
         );
+        let message = format!("the server could not find the metric {metric} for pods {name}: {why}");
         return Err(RequestError::not_found(message));
     }
     let oldest = items.iter().map(|item| item.time).min();
     let basis = oldest.zip(generation).map(|(oldest, generation)| Basis {
         until: oldest.checked_add(STALE_AFTER).unwrap_or(now),
         pods: Some((namespace.to_owned(), generation)),
-        samples: Some((metric.to_owned(), Arc::downgrade(&reading.samples))),
+        samples: Some((asked.to_owned(), Arc::downgrade(&reading.samples))),
     });
     let list = ValueList { version: request.version, metric, selector: &request.metric_selector, items };
     Ok(Made { body: list.to_json()?.into(), basis })
+}
+
+/// The name of the signal over those series only that the metric's selector selects; `None` without one.
+///
+/// Errors: 400 for a signal or a selector that cannot be narrowed, 503 when there are too many different ones.
+fn narrowed(collector: &Collector, request: &CustomRequest) -> Result<Option<String>, RequestError> {
+    if request.metric_selector.is_empty() {
+        return Ok(None);
+    }
+    let metric = request.metric.as_str();
+    let filling = Filling { selector: Some(&request.metric_selector), ..Filling::default() };
+    let matchers = MetricsQuery::selector_matchers(&filling)
+        .map_err(|error| RequestError::bad_request(format!("metricLabelSelector: {error}")))?;
+    let signal = collector.signal(metric).and_then(|signal| signal.narrowed(&matchers.join(",")));
+    let Some(signal) = signal else {
+        let message = format!(
+            "{metric} is a query of its own, one value per pod: leave out the metric's selector, or put it into the query"
+        );
+        return Err(RequestError::bad_request(message));
+    };
+    let name = signal.name.clone();
+    if collector.derive(signal) {
+        Ok(Some(name))
+    } else {
+        Err(unavailable(format!("{metric}: too many different metric selectors are in use")))
+    }
 }
 
 /// A pod's fresh sample, unless it is from another pod that had the name before.

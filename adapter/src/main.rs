@@ -2,12 +2,13 @@
 
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use jiff::Timestamp;
 use rbg_autoscaler::metrics::{
     catalog,
     collector::{self, Clock, Collector},
+    direct::{self, DirectSource, Scope},
     prometheus::{PrometheusClient, PrometheusSource},
 };
 use rbg_metrics_adapter::{
@@ -22,7 +23,7 @@ use rbg_metrics_adapter::{
     check,
     cluster::{self, Overrides},
     engine::{Engine, configuration::Configuration, objects::ApiLister},
-    options::{Access, Options, Serving},
+    options::{Access, MetricsFrom, Options, Serving},
     pods::PodCache,
     server,
     telemetry::Telemetry,
@@ -85,7 +86,16 @@ fn wall_clock() -> Clock {
 async fn run(options: Options) -> anyhow::Result<()> {
     let clock = wall_clock();
     let telemetry = Telemetry::default();
-    let (prometheus, collector) = collector(&options, &clock, &telemetry)?;
+    let is_direct = options.metrics_from == MetricsFrom::Direct;
+    if let (true, Some(file)) = (is_direct, &options.config) {
+        let file = file.display();
+        bail!(
+            "--config {file}: rules are PromQL, which --metrics-from=direct cannot answer; leave one of the two out"
+        );
+    }
+    let prometheus = prometheus(&options)?;
+    let scraping = if is_direct { Some(scraping(&options, &clock, &telemetry)?) } else { None };
+    let collector = collector(&options, &clock, &telemetry, &prometheus, scraping.as_ref());
 
     let (certificate, files) = certificate_origin(&options.serving).load()?;
     certificate::note_expiry(&certificate, &telemetry);
@@ -133,30 +143,59 @@ async fn run(options: Options) -> anyhow::Result<()> {
         tokio::spawn(configuration.follow(engine, collector.clone(), client.clone(), telemetry.clone()));
     }
     tokio::spawn(cluster::follow_trust(asks_who, overrides, trusted));
+    if let Some(scraping) = scraping {
+        let client = client.clone();
+        tokio::spawn(async move { scraping.run(client).await });
+    }
     tokio::spawn(async move { pods.run(client).await });
     tokio::spawn(async move { collector.run().await });
     if let Some(files) = files {
         tokio::spawn(certificate::follow(files, serving, telemetry));
     }
-    tracing::info!(%address, prometheus = app.collector.source_name(), interval = ?options.interval, "serving");
+    tracing::info!(%address, source = app.collector.source_name(), interval = ?options.interval, "serving");
     server::serve(listener, Arc::new(tls).into(), router(app), stop()?).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How long an answer of the source of metrics is awaited.
+const SOURCE_PATIENCE: Duration = Duration::from_secs(10);
+
+fn prometheus(options: &Options) -> anyhow::Result<Arc<PrometheusClient>> {
+    let settings = upstream::settings(&options.prometheus_url, &options.prometheus, SOURCE_PATIENCE)?;
+    Ok(Arc::new(PrometheusClient::new(settings)?))
+}
+
+fn scraping(options: &Options, clock: &Clock, telemetry: &Telemetry) -> anyhow::Result<DirectSource> {
+    let counting = telemetry.clone();
+    let scraping = direct::Options {
+        scope: Scope::RolesAndAnnotated,
+        namespace: None,
+        interval: options.interval.max(Duration::from_secs(1)),
+        clock: clock.clone(),
+        on_scrape: Box::new(move |scrape| counting.scraped(scrape)),
+    };
+    let signals = catalog::built_in(options.rate_window);
+    Ok(DirectSource::new(signals.iter().map(AsRef::as_ref), scraping)?)
 }
 
 fn collector(
     options: &Options,
     clock: &Clock,
     telemetry: &Telemetry,
-) -> anyhow::Result<(Arc<PrometheusClient>, Collector)> {
+    prometheus: &Arc<PrometheusClient>,
+    scraping: Option<&DirectSource>,
+) -> Collector {
     let interval = options.interval.max(Duration::from_secs(1));
     let mut collection = collector::Options::every(interval, clock.clone());
+    collection.timeout = SOURCE_PATIENCE;
     let counting = telemetry.clone();
     collection.on_query = Box::new(move |query| counting.queried(query));
-    let settings = upstream::settings(&options.prometheus_url, &options.prometheus, collection.timeout)?;
-    let client = Arc::new(PrometheusClient::new(settings)?);
-    let source = Arc::new(PrometheusSource::of(client.clone()));
-    Ok((client, Collector::new(source, catalog::built_in(options.rate_window), collection)))
+    let signals = catalog::built_in(options.rate_window);
+    match scraping {
+        Some(scraping) => Collector::new(Arc::new(scraping.clone()), signals, collection),
+        None => Collector::new(Arc::new(PrometheusSource::of(prometheus.clone())), signals, collection),
+    }
 }
 
 fn certificate_origin(serving: &Serving) -> Origin {

@@ -13,6 +13,9 @@ pub use foreign::Foreign;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rbg-metrics-adapter", version, after_help = EXAMPLES)]
 pub struct Options {
+    /// Where metrics come from: Prometheus, or the pods themselves, scraped by this program.
+    #[arg(long, value_enum, default_value_t = MetricsFrom::Prometheus, value_name = "SOURCE")]
+    pub metrics_from: MetricsFrom,
     /// Where Prometheus, VictoriaMetrics, Thanos or Mimir answers; a path prefix is kept.
     #[arg(
         long,
@@ -54,6 +57,15 @@ pub struct Options {
     /// Ignored: the chart of prometheus-adapter repeats the program's name here.
     #[arg(hide = true)]
     pub ignored: Vec<String>,
+}
+
+/// Where metrics come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MetricsFrom {
+    /// Prometheus or anything with its HTTP API.
+    Prometheus,
+    /// The pods of RoleBasedGroups and those annotated `prometheus.io/scrape: "true"`; built-in signals only, no rules.
+    Direct,
 }
 
 /// How Prometheus is spoken to.
@@ -195,6 +207,9 @@ const EXAMPLES: &str = "Examples:
 
   On a desk, against the cluster of a kubeconfig:
     rbg-metrics-adapter --kubeconfig ~/.kube/config --prometheus-url http://127.0.0.1:9090 --secure-port 6443
+
+  Without any Prometheus, scraping the pods itself:
+    rbg-metrics-adapter --metrics-from=direct --secure-port 6443
 
   What a client gets:
     kubectl get --raw '/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/pods/*/queue_length'

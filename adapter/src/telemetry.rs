@@ -8,7 +8,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use rbg_autoscaler::metrics::{Snapshot, collector::Queried};
+use rbg_autoscaler::metrics::{Snapshot, collector::Queried, direct::Scraped};
 
 /// The content type of [`Telemetry::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -22,6 +22,8 @@ pub struct Telemetry {
     request_duration: Family<ApiLabels, Histogram>,
     upstream_queries: Family<OutcomeLabels, Counter>,
     upstream_query_duration: Histogram,
+    scrapes: Family<OutcomeLabels, Counter>,
+    scrape_duration: Histogram,
     missing: Family<MissingLabels, Counter>,
     sample_age: Family<MetricLabels, FloatGauge>,
     snapshot_samples: Family<MetricLabels, Gauge>,
@@ -66,6 +68,8 @@ pub enum Missing {
     Stale,
     /// From an earlier pod of the same name.
     OlderThanPod,
+    /// We could not scrape it ourselves; the class of the failure.
+    Unscraped(&'static str),
 }
 
 impl Missing {
@@ -74,6 +78,7 @@ impl Missing {
             Self::Absent => "absent",
             Self::Stale => "stale",
             Self::OlderThanPod => "older_than_pod",
+            Self::Unscraped(class) => class,
         }
     }
 }
@@ -88,6 +93,8 @@ impl Default for Telemetry {
             request_duration: Family::new_with_constructor(requests),
             upstream_queries: Family::default(),
             upstream_query_duration: Histogram::new(queries),
+            scrapes: Family::default(),
+            scrape_duration: Histogram::new(queries),
             missing: Family::default(),
             sample_age: Family::default(),
             snapshot_samples: Family::default(),
@@ -113,6 +120,12 @@ impl Telemetry {
         self.upstream_query_duration.observe(query.took.as_secs_f64());
     }
 
+    /// Counts a scrape of a pod by ourselves.
+    pub fn scraped(&self, scrape: &Scraped) {
+        self.scrapes.get_or_create(&OutcomeLabels { outcome: scrape.outcome.to_owned() }).inc();
+        self.scrape_duration.observe(scrape.took.as_secs_f64());
+    }
+
     /// Counts an object without a value. `metric` must be a known one.
     pub fn missing(&self, metric: &str, why: Missing) {
         let labels = MissingLabels { metric: metric.to_owned(), reason: why.label().to_owned() };
@@ -133,7 +146,8 @@ impl Telemetry {
     pub fn text(&self, snapshot: &Snapshot, now: Timestamp) -> String {
         self.sample_age.clear();
         self.snapshot_samples.clear();
-        for (metric, reading) in snapshot.readings() {
+        // What requests narrowed is left out: labels must have a bound.
+        for (metric, reading) in snapshot.readings().filter(|(metric, _)| !metric.contains('{')) {
             let labels = MetricLabels { metric: metric.to_owned() };
             let newest = reading.samples.iter().map(|(_, _, sample)| sample.time).max();
             if let Some(newest) = newest {
@@ -167,6 +181,17 @@ impl Telemetry {
             "Time that the source of metrics took",
             Unit::Seconds,
             self.upstream_query_duration.clone(),
+        );
+        registry.register(
+            "scrapes",
+            "Pods scraped by ourselves (--metrics-from=direct)",
+            self.scrapes.clone(),
+        );
+        registry.register_with_unit(
+            "scrape_duration",
+            "Time that a pod took to be scraped",
+            Unit::Seconds,
+            self.scrape_duration.clone(),
         );
         registry.register("missing", "Objects asked about that have no value", self.missing.clone());
         registry.register_with_unit(
@@ -217,6 +242,7 @@ mod tests {
             samples: 1,
             dropped: 0,
         });
+        telemetry.scraped(&Scraped { outcome: "timeout", took: Duration::from_secs(1) });
         telemetry.missing("qps", Missing::Stale);
         let at = |second| Timestamp::from_second(second).expect("in range");
         telemetry.certificate_expires(at(1_900_000_000));

@@ -17,6 +17,7 @@ pub mod options;
 pub mod reconcile;
 pub mod report;
 pub mod retry;
+pub mod rules;
 pub mod server;
 pub mod telemetry;
 pub mod trend;

@@ -12,7 +12,9 @@ use kube::{
 use rbg_autoscaler::metrics::{
     catalog,
     collector::{self, Clock, Collector},
+    direct::{self, DirectSource, Scope},
     prometheus::PrometheusSource,
+    source::Source,
 };
 use rbg_autoscaler_controller::{
     cache,
@@ -21,7 +23,8 @@ use rbg_autoscaler_controller::{
     events::Recorder,
     health::Health,
     observe::token_signals,
-    options::{LogFormat, Options},
+    options::{LogFormat, MetricsFrom, Options},
+    rules::RulesFile,
     server::{Served, router},
     telemetry::Telemetry,
 };
@@ -63,11 +66,8 @@ fn wall_clock() -> Clock {
 async fn run(options: Options) -> anyhow::Result<()> {
     let clock = wall_clock();
     let client = Client::try_from(config(&options).await?).context("making a client of the API server")?;
-    let collection = collector::Options::every(options.collection_interval, clock.clone());
-    let source = PrometheusSource::new(&options.prometheus_url, collection.timeout)?;
-    let mut signals = catalog::built_in(catalog::RATE_WINDOW);
-    signals.extend(token_signals(&signals, options.scrape_interval));
-    let collector = Collector::new(Arc::new(source), signals, collection);
+    let collector = collector(&options, &clock, &client)?;
+    let source_name = collector.source_name();
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("listening on {}", options.listen))?;
@@ -112,7 +112,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     };
     tracing::info!(
         listen = %options.listen,
-        prometheus = options.prometheus_url,
+        source = source_name,
         sync_period = ?options.sync_period,
         namespace = options.namespace.as_deref().unwrap_or("all"),
         "started"
@@ -139,6 +139,36 @@ async fn run(options: Options) -> anyhow::Result<()> {
     server.await?.context("serving probes and metrics")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Returns the collector of the signals, and starts what its source needs.
+fn collector(options: &Options, clock: &Clock, client: &Client) -> anyhow::Result<Collector> {
+    let interval = options.collection_interval;
+    let collection = collector::Options::every(interval, clock.clone());
+    let is_direct = options.metrics_from == MetricsFrom::Direct;
+    let scraped_every = if is_direct { interval } else { options.scrape_interval };
+    let mut signals = catalog::built_in(catalog::RATE_WINDOW);
+    signals.extend(token_signals(&signals, scraped_every));
+    let source: Arc<dyn Source> = if is_direct {
+        let scraping = direct::Options {
+            scope: Scope::Roles,
+            namespace: options.namespace.clone(),
+            interval,
+            clock: clock.clone(),
+            on_scrape: Box::new(|_| ()),
+        };
+        let source = DirectSource::new(signals.iter().map(AsRef::as_ref), scraping)?;
+        let (watching, client) = (source.clone(), client.clone());
+        tokio::spawn(async move { watching.run(client).await });
+        Arc::new(source)
+    } else {
+        Arc::new(PrometheusSource::new(&options.prometheus_url, collection.timeout)?)
+    };
+    let Some(file) = &options.config else { return Ok(Collector::new(source, signals, collection)) };
+    let mut rules = RulesFile::new(file.clone(), signals.clone());
+    let collector = Collector::new(source, rules.changed().unwrap_or(signals), collection);
+    tokio::spawn(rules.follow(collector.clone()));
+    Ok(collector)
 }
 
 async fn config(options: &Options) -> anyhow::Result<Config> {

@@ -19,6 +19,9 @@ use rbg_autoscaler::units::GatewayDuration;
     rbg-autoscaler --kubeconfig ~/.kube/config --namespace serving \\
       --prometheus-url http://127.0.0.1:9090 --sync-period 2s --collection-interval 2s
 
+  Without any Prometheus, scraping the pods itself:
+    rbg-autoscaler --metrics-from direct --collection-interval 10s
+
   By environment:
     RBG_AUTOSCALER_PROMETHEUS_URL=http://prometheus:9090 RBG_AUTOSCALER_LOG_FORMAT=json rbg-autoscaler"
 )]
@@ -26,6 +29,10 @@ pub struct Options {
     /// A kubeconfig file; without it $KUBECONFIG, ~/.kube/config or the pod's service account.
     #[arg(long, env = "RBG_AUTOSCALER_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+
+    /// Where metrics come from: Prometheus, or the pods themselves, scraped by this program.
+    #[arg(long, env = "RBG_AUTOSCALER_METRICS_FROM", value_enum, default_value_t = MetricsFrom::Prometheus, value_name = "SOURCE")]
+    pub metrics_from: MetricsFrom,
 
     /// Prometheus, or anything with its HTTP API (VictoriaMetrics, Thanos, Mimir).
     #[arg(
@@ -35,6 +42,10 @@ pub struct Options {
         default_value = "http://prometheus:9090"
     )]
     pub prometheus_url: String,
+
+    /// A file with signals of your own, `rules: [{name, query, per: pod}]`, read again when it changes; the adapter's file will do.
+    #[arg(long, env = "RBG_AUTOSCALER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     /// At least this often every group is decided on; new metrics and edits are answered at once.
     #[arg(long, env = "RBG_AUTOSCALER_SYNC_PERIOD", value_name = "DURATION", default_value = "5s", value_parser = positive)]
@@ -50,7 +61,8 @@ pub struct Options {
     )]
     pub collection_interval: Duration,
 
-    /// How often the engines are scraped; the windows of token rates follow from it.
+    /// How often Prometheus scrapes the engines; the windows of token rates follow from it. With --metrics-from=direct it is the
+    /// collection interval.
     #[arg(long, env = "RBG_AUTOSCALER_SCRAPE_INTERVAL", value_name = "DURATION", default_value = "15s", value_parser = positive)]
     pub scrape_interval: Duration,
 
@@ -81,6 +93,15 @@ pub struct Options {
     /// What is logged: a level, or targets with levels such as `info,rbg_autoscaler_controller=debug`.
     #[arg(long, env = "RBG_AUTOSCALER_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
+}
+
+/// Where metrics come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MetricsFrom {
+    /// Prometheus or anything with its HTTP API.
+    Prometheus,
+    /// The pods of RoleBasedGroups.
+    Direct,
 }
 
 /// How log lines are written.

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::metrics::{
-    Reading, Signal, Snapshot, SourceError,
+    Reading, ScrapeError, Signal, Snapshot, SourceError,
     source::{Answer, Source},
 };
 
@@ -26,6 +26,8 @@ use crate::metrics::{
 pub const DEMAND_LASTS: Duration = Duration::from_secs(600);
 /// Urgent signals are collected at least this often.
 pub const URGENT: Duration = Duration::from_secs(2);
+/// Signals that requests may make of listed ones.
+const MOST_DERIVED: usize = 256;
 /// The answers of one instant are published together if they come this close to each other.
 const GATHER: Duration = Duration::from_secs(1);
 
@@ -79,6 +81,8 @@ struct Shared {
 /// Which signals there are and who wants them.
 struct Wanted {
     catalog: HashMap<String, Arc<Signal>>,
+    /// Signals that requests made of those; listed nowhere and forgotten when nobody asks any more.
+    derived: HashMap<String, Arc<Signal>>,
     asked: HashMap<String, Timestamp>,
     held: BTreeSet<String>,
     urgent: BTreeSet<String>,
@@ -103,6 +107,7 @@ impl Collector {
         let catalog = by_name(signals);
         let wanted = Mutex::new(Wanted {
             catalog,
+            derived: HashMap::new(),
             asked: HashMap::new(),
             held: BTreeSet::new(),
             urgent: BTreeSet::new(),
@@ -114,6 +119,11 @@ impl Collector {
     /// Names the source, without credentials.
     pub fn source_name(&self) -> String {
         self.shared.source.name()
+    }
+
+    /// Says why the source could not read a pod, if it reads pods itself.
+    pub fn failure(&self, namespace: &str, pod: &str) -> Option<ScrapeError> {
+        self.shared.source.failure(namespace, pod)
     }
 
     /// Returns the signal of a name.
@@ -130,15 +140,29 @@ impl Collector {
 
     /// Replaces the signals, after a change of configuration.
     pub fn set_signals(&self, signals: impl IntoIterator<Item = Arc<Signal>>) {
-        self.wanted().catalog = by_name(signals);
+        let mut wanted = self.wanted();
+        wanted.catalog = by_name(signals);
+        wanted.derived.clear();
+        drop(wanted);
         self.shared.changed.notify_one();
+    }
+
+    /// Takes in a signal that a request made of a listed one; it is known for as long as somebody asks for it. False when there are too many.
+    pub fn derive(&self, signal: Signal) -> bool {
+        let mut wanted = self.wanted();
+        let is_known = wanted.derived.contains_key(&signal.name);
+        if !is_known && wanted.derived.len() < MOST_DERIVED {
+            wanted.derived.insert(signal.name.clone(), Arc::new(signal));
+            return true;
+        }
+        is_known
     }
 
     /// Says that somebody reads a signal now: it is collected for [`DEMAND_LASTS`] from here on. False if there is no such signal.
     pub fn demand(&self, name: &str) -> bool {
         let now = (self.shared.options.clock)();
         let mut wanted = self.wanted();
-        if !wanted.catalog.contains_key(name) {
+        if !wanted.catalog.contains_key(name) && !wanted.derived.contains_key(name) {
             return false;
         }
         let first = match wanted.asked.get_mut(name) {
@@ -332,8 +356,11 @@ impl Shared {
         wanted.asked.retain(|_, asked| {
             Duration::try_from(now.duration_since(*asked)).unwrap_or_default() < DEMAND_LASTS
         });
+        let Wanted { derived, asked, .. } = &mut *wanted;
+        derived.retain(|name, _| asked.contains_key(name));
         let wants = |name: &String| wanted.held.contains(name) || wanted.asked.contains_key(name);
-        wanted.catalog.iter().filter(|(name, _)| wants(name)).map(|(_, signal)| signal.clone()).collect()
+        let all = wanted.catalog.iter().chain(&wanted.derived);
+        all.filter(|(name, _)| wants(name)).map(|(_, signal)| signal.clone()).collect()
     }
 
     fn publish(&self, readings: &HashMap<String, Reading>) {

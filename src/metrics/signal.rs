@@ -1,6 +1,6 @@
 //! [`Signal`]: a named LLM metric, what its numbers mean and the query that answers it for the whole cluster.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -158,10 +158,53 @@ impl Signal {
         }
     }
 
+    /// Returns the signal over those series only that PromQL matchers such as `model_name="m"` select; `None` for a user's query, whose
+    /// series are not known. No policy can name it: `{` is in no name.
+    pub fn narrowed(&self, matchers: &str) -> Option<Self> {
+        let Definition::Engines(engines) = &self.definition else { return None };
+        let mut names = BTreeSet::new();
+        for engine in *engines {
+            engine.expression.each_name(&mut |name| {
+                names.insert(name);
+            });
+        }
+        let query = with_matchers(&self.query(), &names, matchers);
+        let name = format!("{}{{{matchers}}}", self.name);
+        Some(Self { name, definition: Definition::Query(query), ..self.clone() })
+    }
+
     /// Returns what an undefined value (0 ÷ 0) of a live target stands for: the idle value of a latency, else nothing.
     pub fn undefined_value(&self) -> Option<MilliValue> {
         if self.unit == Unit::Seconds { self.idle } else { None }
     }
+}
+
+/// Puts matchers into every selector of a query over series of these names.
+fn with_matchers(query: &str, names: &BTreeSet<String>, matchers: &str) -> String {
+    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':');
+    let mut text = String::with_capacity(query.len() * 2);
+    let mut rest = query;
+    while let Some(letter) = rest.chars().next() {
+        let length = match letter {
+            // Texts hold no escapes: values of labels and names are ours.
+            '"' => rest[1..].find('"').map_or(rest.len(), |end| end + 2),
+            _ if is_of_name(letter) => rest.find(|letter| !is_of_name(letter)).unwrap_or(rest.len()),
+            _ => letter.len_utf8(),
+        };
+        let (word, after) = rest.split_at(length);
+        text.push_str(word);
+        rest = after;
+        if names.contains(word) {
+            match after.strip_prefix('{') {
+                Some(inside) => {
+                    text.extend(["{", matchers, ","]);
+                    rest = inside;
+                }
+                None => text.extend(["{", matchers, "}"]),
+            }
+        }
+    }
+    text
 }
 
 fn join_by_or(queries: impl Iterator<Item = String>) -> String {
@@ -216,6 +259,33 @@ mod tests {
              \"rbga_part\", \"value\", \"\", \"\") or label_replace(min by (namespace, pod) (timestamp(a_waiting)) or \
              min by (namespace, pod) (timestamp(b_total)), \"rbga_part\", \"time\", \"\", \"\")"
         );
+    }
+
+    #[test]
+    fn narrowed_to_some_of_its_series() {
+        const ENGINES: &[EngineQuery] = &[
+            EngineQuery::new("a", Expression::Sum(Series::with("a:waiting", &[("state", &["a:waiting"])]))),
+            EngineQuery::new("b", Expression::Quantile(Series::new("b_seconds"))),
+        ];
+        let signal = Signal {
+            name: "x".to_owned(),
+            unit: Unit::Seconds,
+            window: Duration::from_secs(60),
+            fold: Fold::Max,
+            idle: Some(MilliValue::ZERO),
+            meaning: String::new(),
+            definition: Definition::Engines(ENGINES),
+        };
+        let narrowed = signal.narrowed(r#"model="m""#).expect("an engines' signal");
+        assert_eq!(narrowed.name, r#"x{model="m"}"#);
+        assert_eq!(
+            narrowed.query(),
+            "label_replace(sum by (namespace, pod) (a:waiting{model=\"m\",state=\"a:waiting\"}) or histogram_quantile(0.95, sum by (le, \
+             namespace, pod) (rate(b_seconds_bucket{model=\"m\"}[1m]))), \"rbga_part\", \"value\", \"\", \"\") or label_replace(min by (namespace, \
+             pod) (timestamp(a:waiting{model=\"m\",state=\"a:waiting\"})) or min by (namespace, pod) (timestamp(b_seconds_count{model=\"m\"})), \
+             \"rbga_part\", \"time\", \"\", \"\")"
+        );
+        assert_eq!(narrowed.narrowed("y=\"z\""), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::metrics::{PodSamples, Signal, SourceError};
+use crate::metrics::{PodSamples, ScrapeError, Signal, SourceError};
 
 /// Answers a signal for all pods of the cluster at an instant.
 pub trait Source: Send + Sync {
@@ -15,6 +15,11 @@ pub trait Source: Send + Sync {
 
     /// Names the source for errors and logs, without credentials.
     fn name(&self) -> String;
+
+    /// Says why nothing new is known of a pod, if the source reads pods itself and could not read this one.
+    fn failure(&self, _namespace: &str, _pod: &str) -> Option<ScrapeError> {
+        None
+    }
 }
 
 /// What a source answered.

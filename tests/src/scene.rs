@@ -54,13 +54,25 @@ impl Scene {
         Ok(scene)
     }
 
+    /// Sets a namespace up and starts a controller that scrapes the pods itself; it could not even find Prometheus.
+    pub async fn start_direct(plane: &ControlPlane, prefix: &str) -> Result<Self> {
+        let nowhere = "http://127.0.0.1:1".to_owned();
+        let mut scene = Self::set_up(plane, prefix, nowhere).await?;
+        scene.start_controller(&["--metrics-from", "direct"]).await?;
+        Ok(scene)
+    }
+
     /// Sets a namespace up, without the controller.
     pub async fn without_controller(plane: &ControlPlane, prefix: &str) -> Result<Self> {
+        let prometheus = plane.prometheus().await?;
+        Self::set_up(plane, prefix, prometheus).await
+    }
+
+    async fn set_up(plane: &ControlPlane, prefix: &str, prometheus: String) -> Result<Self> {
         let client = plane.client().await?;
         install_crds(&client).await?;
         apply_yaml(&client, "", POLICY_CRD).await?;
         NodePool::new("scene", 4, 8).create(&client).await?;
-        let prometheus = plane.prometheus().await?;
         let namespace = Namespace::create(plane, prefix).await?;
         let mut fleet = Fleet::start(fleet::Options { port: 0, speed: 1.0 }).await?;
         fleet.follow(client.clone());

@@ -171,3 +171,54 @@ async fn nothing_is_lowered_while_prometheus_is_down() -> Result<()> {
     scene.event("demo-inline", "MetricsHealthy").await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_role_follows_a_signal_of_the_users_own() {
+    shared().await.run(async |plane| own_signal(plane).await).await;
+}
+
+async fn own_signal(plane: &ControlPlane) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("rules.yaml");
+    let rules = |factor: u32| {
+        format!(
+            "rules:\n- {{seriesQuery: x, metricsQuery: 'for the adapter'}}\n\
+             - {{name: own_queue, query: 'sum by (namespace, pod) (vllm:num_requests_waiting) * {factor}', per: pod}}\n"
+        )
+    };
+    std::fs::write(&file, rules(1))?;
+    let mut scene = Scene::without_controller(plane, "own").await?;
+    scene.start_controller(&["--config", &file.display().to_string()]).await?;
+    let policy =
+        json!({"maxReplicas": 8, "metrics": [{"name": "own_queue", "target": "10"}], "behavior": behavior()});
+    let decode = scene.serving(Role::standalone("decode", 1)).autoscaling(policy);
+    scene.queue("demo", "decode", 10.0);
+    scene.create_group("demo", [decode]).await?;
+    let history = scene.watch_role("demo", "decode").await?;
+    scene.pods_are_ready("demo", "decode", 1).await?;
+    scene.condition("demo-inline", "MetricsHealthy", "True", "AllAnswered").await?;
+    std::fs::write(&file, rules(2))?;
+    history.ends_with(8).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_role_follows_its_queue_without_any_prometheus() {
+    shared().await.run(async |plane| without_prometheus(plane).await).await;
+}
+
+async fn without_prometheus(plane: &ControlPlane) -> Result<()> {
+    let scene = Scene::start_direct(plane, "direct").await?;
+    // Workers of a leader-worker role serve no metrics of their own.
+    let decode = scene.serving(Role::leader_worker("decode", 1, 2)).autoscaling(queue_policy());
+    scene.create_group("demo", [decode]).await?;
+    let history = scene.watch_role("demo", "decode").await?;
+    scene.pods_are_ready("demo", "decode", 2).await?;
+    scene.queue("demo", "decode", 25.0);
+    history.ends_with(3).await?;
+    scene.pods_are_ready("demo", "decode", 6).await?;
+    scene.condition("demo-inline", "MetricsHealthy", "True", "AllAnswered").await?;
+    scene.queue("demo", "decode", 1.0);
+    history.ends_with(1).await?;
+    Ok(())
+}

@@ -228,7 +228,7 @@ async fn no_data_is_an_empty_list_or_a_404_that_says_why() {
         ("stale_pod", format!("{V2}/namespaces/a/pods/p3/queue_length")),
         ("older_than_its_pod", format!("{V2}/namespaces/a/pods/reborn/queue_length")),
         ("no_such_metric", format!("{V2}/namespaces/a/pods/*/frobs")),
-        ("metric_selector", format!("{V2}/namespaces/a/pods/*/qps?metricLabelSelector=a%3Db")),
+        ("metric_selector", format!("{V2}/namespaces/a/pods/*/qps?metricLabelSelector=a%3E1")),
         ("bad_selector", format!("{V2}/namespaces/a/pods/*/qps?labelSelector=a%3D%3D%3Db")),
         ("no_such_path", "/apis/apps/v1".to_owned()),
     ] {

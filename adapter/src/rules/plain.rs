@@ -81,6 +81,8 @@ impl PlainRule {
 
 #[cfg(test)]
 mod tests {
+    use rbg_autoscaler::metrics::plain::PlainRules;
+
     use super::*;
     use crate::rules::yaml;
 
@@ -99,6 +101,27 @@ mod tests {
         assert_eq!((signal.name.as_str(), signal.fold), ("waiting", Fold::Max));
         assert_eq!(signal.window, Duration::from_mins(1));
         assert_eq!(signal.value_query(), "sum by (namespace, pod) (x)");
+    }
+
+    /// The controller reads the same rules with the library's own reader.
+    #[test]
+    fn the_controller_reads_the_same() {
+        for rule in [
+            "{name: a, query: x, per: pod, window: 1m, fold: max, meaning: m}",
+            "{name: a, query: x}",
+            "{name: a, query: ''}",
+            "{name: '', query: x}",
+            "{name: a/b, query: x}",
+            "{name: a, per: pod}",
+            "{name: a, query: x, per: node}",
+            "{name: a, query: x, fold: avg}",
+            "{name: a, query: x, window: soon}",
+            "{name: a, query: x, other: y}",
+        ] {
+            let read = PlainRules::read(&format!("rules: [{rule}]")).expect("reads");
+            let ours = decode(rule).ok().map(|rule| rule.signal());
+            assert_eq!(read.signals.first(), ours.as_ref(), "{rule}: {:?}", read.left_out);
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::{
     metrics::{
-        Definition, STALE_AFTER, Sample, Signal,
-        direct::history::{History, PodHistory, Point, SeriesInfo, SeriesTable},
+        Definition, PodSamples, STALE_AFTER, Sample, Signal,
+        direct::history::{History, Labels, PodHistory, SeriesHistory, Totals},
         expression::{DEFAULT_PROMPT_TOKENS, Expression, QUANTILE, Series},
     },
     units::MilliValue,
@@ -15,18 +15,27 @@ use crate::{
 
 /// What an expression is evaluated against.
 struct Scope<'a> {
-    table: &'a SeriesTable,
     pod: &'a PodHistory,
     at: i64,
     window: i64,
 }
 
 impl History {
-    /// Returns the sample of one pod at an instant; `None` when no engine's expression fits.
-    pub fn sample(&self, signal: &Signal, pod: &PodHistory, at: Timestamp) -> Option<Sample> {
+    /// Returns the samples of a signal at an instant, of the pods that have one.
+    pub fn samples(&self, signal: &Signal, at: Timestamp) -> PodSamples {
+        self.pods()
+            .filter(|(_, _, history)| !history.is_failing())
+            .filter_map(|(namespace, pod, history)| Some((namespace, pod, history.sample(signal, at)?)))
+            .collect()
+    }
+}
+
+impl PodHistory {
+    /// Returns the sample of the pod at an instant; `None` when no engine's expression fits.
+    pub fn sample(&self, signal: &Signal, at: Timestamp) -> Option<Sample> {
         let Definition::Engines(engines) = &signal.definition else { return None };
         let window = milliseconds(signal.window);
-        let scope = Scope { table: &self.table, pod, at: at.as_millisecond(), window };
+        let scope = Scope { pod: self, at: at.as_millisecond(), window };
         for engine in *engines {
             let Some(value) = scope.value(&engine.expression) else { continue };
             let time = scope.time(engine.expression.clock())?;
@@ -48,8 +57,8 @@ impl Scope<'_> {
             }),
             Expression::SumOfMax(series, label) => {
                 let mut largest: BTreeMap<&str, f64> = BTreeMap::new();
-                for (info, value) in self.current(series) {
-                    let known = largest.entry(info.label(label)).or_insert(value);
+                for (labels, value) in self.current(series) {
+                    let known = largest.entry(labels.get(label)).or_insert(value);
                     *known = known.max(value);
                 }
                 (!largest.is_empty()).then(|| largest.values().sum())
@@ -81,7 +90,7 @@ impl Scope<'_> {
 
     /// The time of the oldest of these series.
     fn time(&self, (series, ending): (&Series, &str)) -> Option<i64> {
-        self.points(series, ending).filter_map(|(_, points)| points.last().map(|point| point.at)).min()
+        self.series(series, ending).map(|series| series.at).min()
     }
 
     fn fold(&self, series: &Series, fold: impl Fn(&[f64]) -> f64) -> Option<f64> {
@@ -89,47 +98,31 @@ impl Scope<'_> {
         (!values.is_empty()).then(|| fold(&values))
     }
 
-    fn current(&self, series: &Series) -> impl Iterator<Item = (&SeriesInfo, f64)> {
-        self.points(series, "").filter_map(|(info, points)| points.last().map(|point| (info, point.value)))
+    fn current(&self, series: &Series) -> impl Iterator<Item = (&Labels, f64)> {
+        self.series(series, "").map(|series| (series.labels.as_ref(), series.value))
     }
 
-    /// The points of the matching series that are not over: no longer exposed means no longer there.
-    fn points(&self, series: &Series, ending: &str) -> impl Iterator<Item = (&SeriesInfo, Vec<Point>)> {
+    /// The matching series that are fresh.
+    fn series(&self, series: &Series, ending: &str) -> impl Iterator<Item = &SeriesHistory> {
         let stale = self.at.saturating_sub(milliseconds(STALE_AFTER));
-        let (at, last_page) = (self.at, self.pod.scraped_at);
-        let name = format!("{}{ending}", series.name);
         let wanted = series.labels;
-        self.table.named(&name).collect::<Vec<_>>().into_iter().filter_map(move |(number, info)| {
-            let matches = |(label, values): &(&str, &[&str])| values.contains(&info.label(label));
-            if !wanted.iter().all(matches) {
-                return None;
-            }
-            let history = self.pod.series(number)?;
-            // A series that the newest page lacks has ended, unless that page is newer than the instant asked for.
-            let has_ended =
-                last_page.is_some_and(|page| page.as_millisecond() <= at && history.seen_at < page);
-            let points: Vec<Point> = history.points.iter().filter(|point| point.at <= at).copied().collect();
-            (points.last()?.at >= stale && !has_ended).then_some((info.as_ref(), points))
+        let named = if ending.is_empty() {
+            self.pod.named(series.name)
+        } else {
+            self.pod.named(&format!("{}{ending}", series.name))
+        };
+        named.iter().filter(move |series| {
+            let matches = |(label, values): &(&str, &[&str])| values.contains(&series.labels.get(label));
+            series.at >= stale && series.at <= self.at && wanted.iter().all(matches)
         })
     }
 
     /// The increase per second of each matching counter over the window; at least two points are needed.
-    fn rates(&self, series: &Series, ending: &str) -> impl Iterator<Item = (&SeriesInfo, f64)> {
+    fn rates(&self, series: &Series, ending: &str) -> impl Iterator<Item = (&Labels, f64)> {
         let from = self.at.saturating_sub(self.window);
-        self.points(series, ending).filter_map(move |(info, points)| {
-            let within: Vec<&Point> = points.iter().filter(|point| point.at >= from).collect();
-            let (first, last) = (within.first()?, within.last()?);
-            let span = seconds(last.at - first.at);
-            if span <= 0.0 {
-                return None;
-            }
-            let increase: f64 = within
-                .windows(2)
-                .map(|pair| {
-                    if pair[1].value < pair[0].value { pair[1].value } else { pair[1].value - pair[0].value }
-                })
-                .sum();
-            Some((info, increase / span))
+        self.series(series, ending).filter_map(move |series| {
+            let totals = self.pod.totals(series, from, self.at);
+            Some((series.labels.as_ref(), rate(&totals, from, self.at)?))
         })
     }
 
@@ -137,8 +130,8 @@ impl Scope<'_> {
     /// Source: Prometheus documentation, `histogram_quantile`.
     fn quantile(&self, series: &Series) -> Option<f64> {
         let mut buckets: Vec<(f64, f64)> = Vec::new();
-        for (info, rate) in self.rates(series, "_bucket") {
-            let bound = match info.label("le") {
+        for (labels, rate) in self.rates(series, "_bucket") {
+            let bound = match labels.get("le") {
                 "+Inf" => f64::INFINITY,
                 text => text.parse().ok()?,
             };
@@ -170,6 +163,30 @@ impl Scope<'_> {
         }
         Some(start + (bound - start) * ((rank - below) / (count - below)))
     }
+}
+
+/// The increase per second of totals at times within a window, extended to its edges where the points come close to them.
+/// Source: Prometheus documentation, `rate`: extrapolation to the ends of the range, never below zero.
+fn rate(within: &Totals<'_>, from: i64, at: i64) -> Option<f64> {
+    let Totals { times, values, has_older } = *within;
+    let (first, last) = (*times.first()?, *times.last()?);
+    let intervals = u32::try_from(times.len().checked_sub(1)?).ok()?;
+    let span = seconds(last.saturating_sub(first));
+    if span <= 0.0 {
+        return None;
+    }
+    let (begun, grown) = (*values.first()?, values.last()? - values.first()?);
+    let between = span / f64::from(intervals);
+    let reach = |gap: f64| if gap >= between * 1.1 { between / 2.0 } else { gap };
+    let begins = seconds(first.saturating_sub(from));
+    // Pages may have been left out between this one and an older one.
+    let mut before = if has_older { begins } else { reach(begins) };
+    if grown > 0.0 && begun >= 0.0 {
+        // It cannot have begun below zero.
+        before = before.min(span * (begun / grown));
+    }
+    let after = reach(seconds(at.saturating_sub(last)));
+    Some(grown * ((span + before + after) / span) / seconds(at.saturating_sub(from)))
 }
 
 fn milliseconds(duration: Duration) -> i64 {

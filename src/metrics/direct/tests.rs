@@ -1,11 +1,10 @@
-use std::{collections::HashMap, fmt::Write as _, time::Duration};
+use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
 use super::*;
-use crate::metrics::{Sample, Signal, catalog};
+use crate::metrics::{Sample, Signal, catalog, direct::history::Page};
 
-const KEEP: Duration = Duration::from_secs(330);
 const MINUTE: i64 = 60;
 
 fn at(second: i64) -> Timestamp {
@@ -37,13 +36,13 @@ fn begun(page: &str) -> String {
 
 fn history() -> History {
     let signals = catalog::built_in(catalog::RATE_WINDOW);
-    History { table: SeriesTable::new(signals.iter().map(AsRef::as_ref)), ..History::default() }
+    History::new(Arc::new(Wanted::new(signals.iter().map(AsRef::as_ref))))
 }
 
 fn sample(history: &History, signal: &str, second: i64) -> Option<Sample> {
     let signals = catalog::built_in(catalog::RATE_WINDOW);
     let signal: &Signal = signals.iter().find(|known| known.name == signal).expect("in the catalog");
-    history.sample(signal, history.pods.get(&("ns".to_owned(), "pod".to_owned()))?, at(second))
+    history.samples(signal, at(second)).get("ns", "pod")
 }
 
 fn value(history: &History, signal: &str, second: i64) -> Option<f64> {
@@ -51,7 +50,16 @@ fn value(history: &History, signal: &str, second: i64) -> Option<f64> {
 }
 
 fn scrape(history: &mut History, second: i64, page: &str) {
-    history.scraped("ns", "pod", at(second), (page, false), KEEP);
+    scrape_as(history, "uid", second, page);
+}
+
+fn scrape_as(history: &mut History, uid: &str, second: i64, page: &str) {
+    let page = Page { namespace: "ns", pod: "pod", uid, at: at(second), text: page, is_open_metrics: false };
+    history.take(page);
+}
+
+fn series_count(history: &History) -> usize {
+    history.pods().map(|(_, _, pod)| pod.series_count()).sum()
 }
 
 #[test]
@@ -61,7 +69,8 @@ fn every_signal_of_every_sample_exposition() {
     for (file, want) in &expected {
         let text = page(&format!("{file}.prom"));
         let mut history = history();
-        scrape(&mut history, 0, &begun(&text));
+        // The window is open at its beginning.
+        scrape(&mut history, 1, &begun(&text));
         scrape(&mut history, MINUTE, &text);
         for signal in catalog::built_in(catalog::RATE_WINDOW) {
             let name = signal.name.as_str();
@@ -117,13 +126,56 @@ fn ranks_that_repeat_a_queue_count_once() {
 fn a_restarted_engine_counts_from_zero() {
     let counted = |value: u32| format!("vllm:request_success_total{{finished_reason=\"stop\"}} {value}\n");
     let mut history = history();
-    for (second, value) in [(0, 100), (20, 160), (40, 10), (60, 40)] {
+    for (second, value) in [(1, 100), (20, 160), (40, 10), (60, 40)] {
         scrape(&mut history, second, &counted(value));
     }
-    assert_eq!(
-        value(&history, "qps", 60),
-        Some(f64::from(60 + 10 + 30) / 60.0).map(|rate| (rate * 1000.0).trunc() / 1000.0)
-    );
+    // 60 + 10 + 30 in 59 s, and the second before them at the same pace.
+    assert_eq!(value(&history, "qps", 60), Some(1.694), "100 ÷ 59");
+}
+
+/// Figures of Prometheus' own `rate` at these points, worked out by its documentation.
+#[test]
+fn rates_are_those_of_prometheus() {
+    struct Case {
+        name: &'static str,
+        points: &'static [(i64, f64)],
+        at: i64,
+        want: Option<f64>,
+    }
+    for case in [
+        Case {
+            name: "covers the window",
+            points: &[(10, 1000.0), (25, 1015.0), (40, 1030.0), (55, 1045.0)],
+            at: 60,
+            want: Some(1.0),
+        },
+        Case {
+            name: "born within it: half an interval before",
+            points: &[(40, 1000.0), (55, 1015.0)],
+            at: 60,
+            want: Some(15.0 * (15.0 + 7.5 + 5.0) / 15.0 / 60.0),
+        },
+        Case {
+            name: "never below zero",
+            points: &[(40, 3.0), (55, 18.0)],
+            at: 60,
+            want: Some(15.0 * (15.0 + 3.0 + 5.0) / 15.0 / 60.0),
+        },
+        Case { name: "one point", points: &[(55, 18.0)], at: 60, want: None },
+        Case {
+            name: "at the beginning is outside",
+            points: &[(0, 0.0), (30, 1000.0), (60, 1030.0)],
+            at: 60,
+            want: Some(1.0),
+        },
+    ] {
+        let mut history = history();
+        for (second, value) in case.points {
+            scrape(&mut history, *second, &format!("vllm:request_success_total {value}\n"));
+        }
+        let want = case.want.map(|want| (want * 1000.0).trunc() / 1000.0);
+        assert_eq!(value(&history, "qps", case.at), want, "{}", case.name);
+    }
 }
 
 #[test]
@@ -133,15 +185,59 @@ fn samples_keep_the_time_of_their_scrape_and_end_with_their_series() {
     let known = sample(&history, "queue_length", 59).expect("still fresh");
     assert_eq!(known.time, at(0));
     assert_eq!(sample(&history, "queue_length", 61), None, "stale");
-    scrape(&mut history, 70, "vllm:num_requests_running 4\n");
-    scrape(&mut history, 70, "vllm:num_requests_waiting 4\n");
+    scrape(&mut history, 70, "vllm:num_requests_waiting 4\nvllm:num_requests_running 4\n");
     assert_eq!(value(&history, "queue_length", 70), Some(4.0));
     scrape(&mut history, 80, "vllm:num_requests_running 4\n");
     assert_eq!(value(&history, "queue_length", 80), None, "no longer on the page");
-    assert_eq!(value(&history, "queue_length", 75), Some(4.0), "it was then");
-    scrape(&mut history, 80 + 400, "vllm:num_requests_running 4\n");
-    let pod = &history.pods[&("ns".to_owned(), "pod".to_owned())];
-    assert_eq!(pod.series_count(), 1, "what is older than the longest window is forgotten");
+    assert_eq!(series_count(&history), 1);
+}
+
+#[test]
+fn a_pod_that_cannot_be_read_has_no_samples_but_its_rates_go_on() {
+    let mut history = history();
+    scrape(&mut history, 10, "vllm:request_success_total 100\n");
+    scrape(&mut history, 20, "vllm:request_success_total 110\n");
+    history.fail("ns", "pod");
+    assert_eq!(value(&history, "qps", 20), None);
+    scrape(&mut history, 40, "vllm:request_success_total 130\n");
+    assert_eq!(value(&history, "qps", 40), Some(0.625), "30 in 30 s, and half an interval before, over 60 s");
+    scrape_as(&mut history, "another", 50, "vllm:request_success_total 140\n");
+    assert_eq!(value(&history, "qps", 50), None, "another pod of the same name");
+    history.retain(|_, _| false);
+    assert_eq!(history.pods().count(), 0);
+}
+
+#[test]
+fn memory_has_a_bound_and_long_windows_are_still_covered() {
+    let mut history = history();
+    for second in 0..1000_i32 {
+        let page = format!("vllm:request_success_total {second}\nvllm:prompt_tokens_total {}\n", second * 7);
+        scrape(&mut history, i64::from(second), &page);
+    }
+    let signals = catalog::built_in(Duration::from_secs(60));
+    for (window, want) in [(30, 1.0), (60, 1.0), (120, 1.0), (300, 1.0)] {
+        let qps = signals.iter().find(|signal| signal.name == "qps").expect("in the catalog");
+        let signal = Signal { window: Duration::from_secs(window), ..Signal::clone(qps) };
+        let got = history.samples(&signal, at(999)).get("ns", "pod").expect("a sample").value.as_f64();
+        assert!((got - want).abs() < 0.02, "{window} s: {got}");
+    }
+    let (_, _, pod) = history.pods().next().expect("a pod");
+    assert!(pod.page_count() <= 41, "{}", pod.page_count());
+}
+
+#[test]
+fn an_exporter_tells_of_other_pods() {
+    let mut history = history();
+    let line = "DCGM_FI_DEV_GPU_UTIL{gpu=\"0\",namespace=\"ns\",pod=\"user\"} 80\n\
+                DCGM_FI_DEV_GPU_UTIL{gpu=\"1\",namespace=\"ns\",pod=\"user\"} 40\nDCGM_FI_DEV_GPU_UTIL{gpu=\"2\"} 10\n";
+    let signals = catalog::built_in(catalog::RATE_WINDOW);
+    let signal = signals.iter().find(|signal| signal.name == "gpu_utilization").expect("in the catalog");
+    for second in [0, 15] {
+        scrape(&mut history, second, line);
+        let samples = history.samples(signal, at(second));
+        assert_eq!(samples.get("ns", "user").map(|sample| sample.value.milli()), Some(600));
+        assert_eq!(samples.get("ns", "pod").map(|sample| sample.value.milli()), Some(100), "an idle GPU");
+    }
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! [`PrometheusClient`]: the HTTP API of Prometheus, with errors that name it and the cause.
 
-use std::error::Error;
-
 use jiff::Timestamp;
 use reqwest::{Client, Url, header};
 
 use super::settings::{Credentials, Settings, SettingsError};
-use crate::metrics::SourceError;
+use crate::metrics::{SourceError, innermost};
 
 /// Queries longer than this go by POST even where GET is preferred: proxies limit URLs.
 const LONGEST_GET: usize = 2048;
@@ -107,16 +105,4 @@ impl PrometheusClient {
 /// Writes an instant as Prometheus reads it: Unix seconds with milliseconds.
 fn seconds(at: Timestamp) -> String {
     format!("{}.{:03}", at.as_second(), at.subsec_millisecond())
-}
-
-/// The innermost cause is what an operator can act on: `connection refused`, not `error sending request`.
-pub(super) fn innermost(error: &dyn Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    let text = cause.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use reqwest::{
 };
 use tokio::time::Instant;
 
-use super::client::innermost;
+use crate::metrics::innermost;
 
 /// A token file is read again when it was read this long ago: projected tokens are renewed well before they expire.
 const TOKEN_LASTS: Duration = Duration::from_secs(10);
