@@ -182,7 +182,10 @@ async fn values(app: &App, question: &str, target: &Target) -> Result<Made, Requ
             known.unwrap_or_else(unknown)
         }
         MetricRequest::External(request) => app.engine.external(&request).await,
-        MetricRequest::Resource(_) => Err(RequestError::no_such_path()),
+        MetricRequest::Resource(request) => {
+            let selector = target.first("labelSelector").unwrap_or_default();
+            app.engine.usage(&request, selector).await
+        }
     }
 }
 
@@ -261,7 +264,8 @@ fn discovery(app: &App) -> Discovery {
             custom.push(Exposed { resource, metric, namespaced: exposed.namespaced });
         }
     }
-    Discovery::new(custom, book.rules().asks.external.then_some(external))
+    let rules = book.rules();
+    Discovery::new(custom, rules.asks.external.then_some(external)).with_usage(rules.usage.is_some())
 }
 
 /// What a request counts as: its group and version, and its resource if it is one of few.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::request::{CUSTOM_GROUP, EXTERNAL_GROUP};
+use crate::request::{CUSTOM_GROUP, EXTERNAL_GROUP, RESOURCE_GROUP};
 
 /// A metric of a kind of object, as discovery lists it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,10 +24,16 @@ pub struct Discovery {
     pub custom: Vec<Exposed>,
     /// Metrics of no object; `None` when external.metrics.k8s.io is not served.
     pub external: Option<Vec<String>>,
+    /// Whether metrics.k8s.io is served.
+    pub usage: bool,
 }
 
 const CUSTOM_VERSIONS: [&str; 2] = ["v1beta2", "v1beta1"];
 const EXTERNAL_VERSIONS: [&str; 1] = ["v1beta1"];
+const RESOURCE_VERSIONS: [&str; 1] = ["v1beta1"];
+/// The resources of metrics.k8s.io: plural, singular, kind and whether they have a namespace.
+const RESOURCES: [(&str, &str, &str, bool); 2] =
+    [("nodes", "node", "NodeMetrics", false), ("pods", "pod", "PodMetrics", true)];
 
 impl Discovery {
     /// Returns what is served, sorted and without repeats.
@@ -39,13 +45,22 @@ impl Discovery {
             names.dedup();
             names
         });
-        Self { custom, external }
+        Self { custom, external, usage: false }
+    }
+
+    /// The same with metrics.k8s.io, or without.
+    #[must_use]
+    pub fn with_usage(self, usage: bool) -> Self {
+        Self { usage, ..self }
     }
 
     fn groups(&self) -> Vec<(&'static str, &'static [&'static str])> {
         let mut groups: Vec<(&str, &[&str])> = vec![(CUSTOM_GROUP, &CUSTOM_VERSIONS)];
         if self.external.is_some() {
             groups.push((EXTERNAL_GROUP, &EXTERNAL_VERSIONS));
+        }
+        if self.usage {
+            groups.push((RESOURCE_GROUP, &RESOURCE_VERSIONS));
         }
         groups
     }
@@ -90,6 +105,10 @@ impl Discovery {
 
     fn resources(&self, group: &str) -> Vec<Value> {
         let resource = |name: String, namespaced: bool, kind: &str| json!({"name": name, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": ["get"]});
+        if group == RESOURCE_GROUP {
+            let of = |(plural, singular, kind, namespaced): (&str, &str, &str, bool)| json!({"name": plural, "singularName": singular, "namespaced": namespaced, "kind": kind, "verbs": ["get", "list"]});
+            return RESOURCES.into_iter().map(of).collect();
+        }
         if group == EXTERNAL_GROUP {
             let names = self.external.iter().flatten();
             return names.map(|name| resource(name.clone(), true, "ExternalMetricValueList")).collect();
@@ -132,6 +151,18 @@ impl Discovery {
 
     fn aggregated_resources(&self, group: &str, version: &str) -> Vec<Value> {
         let kind = |kind: &str| json!({"group": group, "version": version, "kind": kind});
+        if group == RESOURCE_GROUP {
+            let of = |(plural, singular, name, namespaced): (&str, &str, &str, bool)| {
+                json!({
+                    "resource": plural,
+                    "responseKind": kind(name),
+                    "scope": if namespaced { "Namespaced" } else { "Cluster" },
+                    "singularResource": singular,
+                    "verbs": ["get", "list"],
+                })
+            };
+            return RESOURCES.into_iter().map(of).collect();
+        }
         if group == EXTERNAL_GROUP {
             let names = self.external.iter().flatten();
             return names
@@ -221,6 +252,15 @@ mod tests {
         let without = Discovery::new(Vec::new(), None);
         let external = Target::parse("/apis/external.metrics.k8s.io").expect("parses");
         assert_eq!(without.document(external.segments()), None);
+    }
+
+    #[test]
+    fn cpu_and_memory() {
+        assert_eq!(document("/apis/metrics.k8s.io/v1beta1"), None, "off unless asked for");
+        let path = Target::parse("/apis/metrics.k8s.io/v1beta1").expect("parses");
+        let with = Discovery::new(Vec::new(), None).with_usage(true);
+        insta::assert_json_snapshot!("usage", with.document(path.segments()));
+        insta::assert_json_snapshot!("usage_aggregated", with.aggregated("v2")["items"][1]);
     }
 
     #[test]

@@ -4,13 +4,18 @@
 //! allows it, that query is over all objects of the cluster, so any number of requests costs one.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
-use futures::future::BoxFuture;
+use futures::{StreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
-use rbg_autoscaler::metrics::{SourceError, collector::Clock, prometheus::PrometheusClient};
+use rbg_autoscaler::metrics::{
+    SourceError,
+    collector::{Clock, DEMAND_LASTS},
+    prometheus::PrometheusClient,
+};
 
 use crate::{
     engine::{objects::ObjectLister, vector::Vector},
@@ -27,7 +32,17 @@ pub mod kinds;
 pub mod objects;
 #[cfg(test)]
 mod tests;
+pub mod usage;
 pub mod vector;
+
+/// A query that names objects changes with them, so it is not kept up for longer than a few looks of the HPA controller.
+const NAMED_LASTS: Duration = Duration::from_secs(60);
+/// How long after an instant it is asked for: scrapes that began before it must have ended.
+const SETTLE: Duration = Duration::from_millis(250);
+/// Queries that are kept up; more are asked when somebody wants them.
+const MOST_WARM: usize = 1024;
+/// Of those, how many are under way at once.
+const AT_ONCE: usize = 8;
 
 /// What Prometheus can be asked; the real one, or a fake.
 pub trait Upstream: Send + Sync {
@@ -71,6 +86,17 @@ pub struct Engine {
     book: RwLock<Option<Arc<Rulebook>>>,
     vectors: Remembered<(String, Timestamp), Arc<Vector>>,
     lists: Remembered<(GroupResource, Option<String>, String), Arc<Vec<String>>>,
+    /// Until when each query is kept up.
+    wanted: Mutex<HashMap<String, Timestamp>>,
+}
+
+/// For how long a query is asked again after somebody wanted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// It is over all objects, or none.
+    Long,
+    /// It names objects.
+    Short,
 }
 
 impl Engine {
@@ -83,7 +109,8 @@ impl Engine {
         clock: Clock,
     ) -> Self {
         let (vectors, lists) = (Remembered::default(), Remembered::default());
-        Self { upstream, lister, pods, interval, clock, book: RwLock::new(None), vectors, lists }
+        let (book, wanted) = (RwLock::new(None), Mutex::default());
+        Self { upstream, lister, pods, interval, clock, book, vectors, lists, wanted }
     }
 
     /// Returns the rules and the metrics they make; `None` without a configuration.
@@ -96,10 +123,59 @@ impl Engine {
         *self.book.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(book));
     }
 
-    /// Returns what a query answers at the interval's instant; asked once per interval.
+    /// Asks at each instant again what was wanted lately, so that nobody has to wait for it; until dropped.
+    pub async fn keep_warm(&self) {
+        loop {
+            let now = (self.clock)();
+            let wait = Duration::try_from(self.next_instant().duration_since(now)).unwrap_or_default();
+            tokio::time::sleep(wait + SETTLE.min(self.interval / 4)).await;
+            self.warm().await;
+        }
+    }
+
+    async fn warm(&self) {
+        let now = (self.clock)();
+        let queries: Vec<String> = {
+            let mut wanted = self.wanted();
+            wanted.retain(|_, until| now < *until);
+            wanted.keys().cloned().collect()
+        };
+        let asking = stream::iter(queries).for_each_concurrent(AT_ONCE, |query| async move {
+            if let Err(error) = self.ask(&query).await {
+                tracing::debug!(query, error = error.message, "query of a rule failed");
+            }
+        });
+        asking.await;
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what a query answers at the interval's instant; asked once per interval, and again for some time after.
     ///
     /// Errors: 503 with the cause when Prometheus does not answer, 500 when it answers something else than values.
-    async fn vector(&self, promql: &str) -> Result<Arc<Vector>, RequestError> {
+    async fn vector(&self, promql: &str, kept: Kept) -> Result<Arc<Vector>, RequestError> {
+        self.want(promql, kept);
+        self.ask(promql).await
+    }
+
+    /// Has a query asked again for some time.
+    fn want(&self, promql: &str, kept: Kept) {
+        let lasts = match kept {
+            Kept::Long => DEMAND_LASTS,
+            Kept::Short => NAMED_LASTS,
+        };
+        let until = (self.clock)().checked_add(lasts).unwrap_or(Timestamp::MAX);
+        let mut wanted = self.wanted();
+        if let Some(known) = wanted.get_mut(promql) {
+            *known = until;
+        } else if wanted.len() < MOST_WARM {
+            wanted.insert(promql.to_owned(), until);
+        }
+    }
+
+    async fn ask(&self, promql: &str) -> Result<Arc<Vector>, RequestError> {
         let at = self.instant();
         let ask = async || {
             let body = self.upstream.query(promql, at).await.map_err(|error| refused(&error))?;

@@ -140,6 +140,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
         let max_age = if max_age.is_zero() { relist_every } else { max_age };
         let signals = catalog::built_in(options.rate_window);
         let configuration = Configuration { file, relist_every, max_age, signals };
+        let warming = engine.clone();
+        tokio::spawn(async move { warming.keep_warm().await });
         tokio::spawn(configuration.follow(engine, collector.clone(), client.clone(), telemetry.clone()));
     }
     tokio::spawn(cluster::follow_trust(asks_who, overrides, trusted));

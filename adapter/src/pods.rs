@@ -83,6 +83,13 @@ impl PodCache {
         pods.filter(|(_, pod)| pod.matches(selector)).map(|(name, pod)| (name.clone(), pod.clone())).collect()
     }
 
+    /// Returns the namespaces that have pods, sorted.
+    pub fn namespaces(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.known().namespaces.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
     /// Returns one pod, unless it has ended.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         self.known().namespaces.get(namespace)?.1.get(name).cloned()

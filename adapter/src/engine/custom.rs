@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     answers::{Basis, Made},
     engine::{
-        Engine,
+        Engine, Kept,
         objects::api_version,
         vector::{Element, Vector},
     },
@@ -49,8 +49,9 @@ impl Engine {
         let names = self.names(kind, request, selector_text).await?;
         let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
         let plan = book.custom(request, &wanted, Escaping::NAMES)?;
-        let promql = plan.batch.as_ref().map_or(&plan.query, |batch| &batch.query);
-        let vector = self.vector(promql).await?;
+        let (promql, kept) =
+            plan.batch.as_ref().map_or((&plan.query, Kept::Short), |batch| (&batch.query, Kept::Long));
+        let vector = self.vector(promql, kept).await?;
         let values = by_object(&plan, request.namespace.as_deref(), &vector);
         // References have a slash before the version of the core group as well.
         let api_version =

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     answers::{Basis, Made},
-    engine::Engine,
+    engine::{Engine, Kept},
     reply::whole_seconds,
     request::{ExternalRequest, RequestError},
     rules::query::Escaping,
@@ -37,7 +37,7 @@ impl Engine {
         let basis = Some(Basis { until: self.next_instant(), pods: None, samples: None });
         let book = self.book().ok_or_else(RequestError::no_such_path)?;
         let plan = book.external(request, Escaping::NAMES)?;
-        let vector = self.vector(&plan.query).await?;
+        let vector = self.vector(&plan.query, Kept::Long).await?;
         let items = vector.elements.iter().map(|element| Item {
             metric_name: &request.metric,
             metric_labels: &element.labels,

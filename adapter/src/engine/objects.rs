@@ -101,8 +101,18 @@ impl Engine {
             let selected = self.pods.select(namespace, &request.label_selector);
             return Ok(Arc::new(selected.into_iter().map(|(name, _)| name).collect()));
         }
-        let namespace = request.namespace.as_deref().filter(|_| kind.namespaced);
-        let question = (group_resource, namespace.map(str::to_owned), selector_text.to_owned());
+        self.list(kind, request.namespace.as_deref(), selector_text).await
+    }
+
+    /// Returns the names of the objects that a selector selects, sorted; asked of the API server now and then.
+    pub(super) async fn list(
+        &self,
+        kind: &ObjectKind,
+        namespace: Option<&str>,
+        selector_text: &str,
+    ) -> Result<Arc<Vec<String>>, RequestError> {
+        let namespace = namespace.filter(|_| kind.namespaced);
+        let question = (kind.group_resource(), namespace.map(str::to_owned), selector_text.to_owned());
         let ask = async || {
             let listed = self.lister.list(kind, namespace, selector_text).await;
             let mut names = listed.map_err(|error| {

@@ -1,4 +1,10 @@
-use std::{collections::HashMap, sync::Mutex};
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use futures::FutureExt;
 
@@ -23,6 +29,18 @@ rules:
   name: {as: exact}
   metricsQuery: topk(1, <<.Series>>{<<.LabelMatchers>>})
 - {name: plain, query: "sum by (namespace, pod) (y)"}
+resourceRules:
+  cpu:
+    containerQuery: sum(cpu{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+    nodeQuery: sum(cpu{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+    resources: {template: "<<.Resource>>"}
+    containerLabel: container
+  memory:
+    containerQuery: sum(memory{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+    nodeQuery: sum(memory{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+    resources: {template: "<<.Resource>>"}
+    containerLabel: container
+  window: 5m
 externalRules:
 - {seriesQuery: x, name: {as: queue}, resources: {namespaced: false}, metricsQuery: "sum(<<.Series>>{<<.LabelMatchers>>}) by (q)"}
 "#;
@@ -32,6 +50,8 @@ externalRules:
 struct Fake {
     answers: HashMap<&'static str, &'static str>,
     asked: Mutex<Vec<String>>,
+    /// Seconds since the beginning.
+    passed: AtomicI64,
 }
 
 impl Upstream for Fake {
@@ -83,7 +103,11 @@ fn engine(answers: &[(&'static str, &'static str)]) -> (Arc<Fake>, Engine) {
     let pods: Pods = ["p1", "p2"].map(|name| (name.to_owned(), pod())).into();
     let cache = Arc::new(PodCache::default());
     cache.replace(HashMap::from([("a".to_owned(), pods)]));
-    let clock: Clock = Arc::new(|| Timestamp::from_second(1_800_000_007).expect("in range"));
+    let now = fake.clone();
+    let clock: Clock = Arc::new(move || {
+        let second = 1_800_000_007 + now.passed.load(Ordering::Relaxed);
+        Timestamp::from_second(second).expect("in range")
+    });
     let engine = Engine::new(fake.clone(), Arc::new(Objects), cache, Duration::from_secs(15), clock);
     let map = Arc::new(ResourceMap::built_in());
     let rules = RuleSet::load(CONFIG).expect("loads").bind(&map);
@@ -101,7 +125,7 @@ async fn ask(engine: &Engine, path: &str) -> Option<Result<String, (u16, String)
             engine.custom(&request, target.first("labelSelector").unwrap_or_default()).await?
         }
         MetricRequest::External(request) => engine.external(&request).await,
-        MetricRequest::Resource(_) => panic!("not here"),
+        MetricRequest::Resource(request) => engine.usage(&request, "").await,
     };
     Some(
         answer
@@ -139,6 +163,56 @@ async fn all_requests_of_an_interval_share_one_query_over_the_cluster() {
     let asked = fake.asked.lock().expect("not poisoned").clone();
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert!(asked[0].ends_with("@0"), "at the interval's instant: {asked:?}");
+}
+
+#[tokio::test]
+async fn what_is_wanted_is_there_before_it_is_asked_for() {
+    let (fake, engine) = engine(&[]);
+    let count = || fake.asked.lock().expect("not poisoned").len();
+    let external = "external.metrics.k8s.io/v1beta1/namespaces/a/queue";
+    let named = format!("{CUSTOM}/namespaces/a/pods/*/exact");
+    for path in [external, &named] {
+        let _ = ask(&engine, path).await;
+    }
+    assert_eq!(count(), 2);
+    for (passed, want) in [(15, 4), (75, 5), (590, 6), (620, 6)] {
+        fake.passed.store(passed, Ordering::Relaxed);
+        engine.warm().await;
+        assert_eq!(count(), want, "{passed} s later: what names pods is forgotten sooner");
+    }
+}
+
+#[tokio::test]
+async fn cpu_and_memory_of_pods_and_nodes() {
+    let sample =
+        |labels: &str, value: &str| format!(r#"{{"metric":{{{labels}}},"value":[1800000000,"{value}"]}}"#);
+    let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    let cpu = [
+        sample(r#""pod":"p1","container":"engine""#, "0.25"),
+        sample(r#""pod":"p1","container":"sidecar""#, "-1"),
+        sample(r#""pod":"p1""#, "9"),
+        sample(r#""pod":"p2","container":"engine""#, "0.5"),
+    ];
+    let memory = [
+        sample(r#""pod":"p1","container":"engine""#, "1048576"),
+        sample(r#""pod":"p2","container":"engine""#, "NaN"),
+    ];
+    let (_, engine) = engine(&[
+        (r#"sum(cpu{namespace="a",pod=~"p1|p2"}) by (pod,container)"#, leak(cpu.join(","))),
+        (r#"sum(memory{namespace="a",pod=~"p1|p2"}) by (pod,container)"#, leak(memory.join(","))),
+        (r#"sum(cpu{namespace="a",pod="p2"}) by (pod,container)"#, ""),
+        (r#"sum(memory{namespace="a",pod="p2"}) by (pod,container)"#, ""),
+        (r#"sum(cpu{node="n1"}) by (node)"#, leak(sample(r#""node":"n1""#, "3.5"))),
+        (r#"sum(memory{node="n1"}) by (node)"#, leak(sample(r#""node":"n1""#, "2000000000"))),
+    ]);
+    let list = ask(&engine, "metrics.k8s.io/v1beta1/namespaces/a/pods").await;
+    insta::assert_snapshot!("pod_metrics", list.expect("served").expect("values"));
+    let all = ask(&engine, "metrics.k8s.io/v1beta1/pods").await.expect("served").expect("values");
+    assert!(all.contains(r#""name":"p1""#), "{all}");
+    let node = ask(&engine, "metrics.k8s.io/v1beta1/nodes/n1").await;
+    insta::assert_snapshot!("node_metrics", node.expect("served").expect("a value"));
+    let missing = ask(&engine, "metrics.k8s.io/v1beta1/namespaces/a/pods/p2").await.expect("served");
+    assert_eq!(missing.expect_err("no values").0, 404);
 }
 
 #[tokio::test]

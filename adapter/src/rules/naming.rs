@@ -69,10 +69,13 @@ impl Naming {
         Ok(Self { filters, matches, template: template.to_owned() })
     }
 
-    /// Returns the metric's name for a series; `None` when the rule does not take the series.
+    /// Returns the metric's name for a series; `None` when the rule does not take the series, or leaves nothing of its name.
     pub fn metric(&self, series: &str) -> Option<String> {
         let passes = self.filters.iter().all(|(regex, wanted)| regex.is_match(series) == *wanted);
-        if passes { self.matches.expand(&self.template, series) } else { None }
+        if !passes {
+            return None;
+        }
+        self.matches.expand(&self.template, series).filter(|name| !name.is_empty())
     }
 
     /// Returns `name.as`, or what stands for it.
@@ -123,7 +126,7 @@ mod tests {
             ("name: {matches: '^(.*)_total$'}", "http", None),
             ("name: {matches: _total}", "a_total_b", Some("_total")),
             ("name: {matches: '^(.*)_total$', as: '${1}_per_second'}", "http_total", Some("http_per_second")),
-            ("name: {matches: '^(.*)_total$', as: '$1_per_second'}", "http_total", Some("")),
+            ("name: {matches: '^(.*)_total$', as: '$1_per_second'}", "http_total", None),
             ("name: {matches: '(a)(b)', as: '$2$1'}", "xaby", Some("ba")),
             ("seriesFilters: [{is: '^a'}, {isNot: '_total$'}]", "a_x", Some("a_x")),
             ("seriesFilters: [{is: '^a'}, {isNot: '_total$'}]", "a_total", None),

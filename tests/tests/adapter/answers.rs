@@ -28,6 +28,17 @@ pub async fn values_for_people_and_controllers(world: &World) {
         ("v1beta1", "pods/%2A/queue_length?labelSelector=app+in+%28first%29%2Ctier".to_owned(), both("12")),
         ("v1beta1", "pods/%2A/queue_length?labelSelector=app%21%3Dother".to_owned(), both("12")),
         ("v1beta2", "pods/%2A/kv_cache_usage?labelSelector=app%3Dfirst".to_owned(), both("873m")),
+        (
+            "v1beta2",
+            "pods/*/queue_length?labelSelector=app%3Dfirst&metricLabelSelector=model_name%21%3Dnone"
+                .to_owned(),
+            both("12"),
+        ),
+        (
+            "v1beta1",
+            "pods/*/queue_length?labelSelector=app%3Dfirst&metricLabelSelector=model_name%3Dnone".to_owned(),
+            Vec::new(),
+        ),
         ("v1beta2", format!("pods/{}/queue_length", pods[0]), both("12")[..1].to_vec()),
         ("v1beta2", format!("pod/{}/queue_length", pods[1]), both("12")[1..].to_vec()),
     ] {

@@ -11,33 +11,40 @@ use rbg_autoscaler_tests::{
 use crate::world::{PATIENCE, World};
 
 pub async fn a_deployment_follows_its_queue(world: &World) {
-    world.deployment("scaled", 2).await;
-    let target = Target::labels(world.namespace.name(), &[("app", "scaled")]);
-    let hpa = "
+    follows_its_queue(world, "scaled").await;
+}
+
+/// A Deployment of that name goes up and down with the queue of its pods.
+pub async fn follows_its_queue(world: &World, name: &str) {
+    world.deployment(name, 2).await;
+    let target = Target::labels(world.namespace.name(), &[("app", name)]);
+    let hpa = format!(
+        "
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
-metadata: {name: scaled}
+metadata: {{name: {name}}}
 spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: scaled}
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}
   minReplicas: 2
   maxReplicas: 6
-  behavior: {scaleDown: {stabilizationWindowSeconds: 0}}
+  behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
   metrics:
-  - {type: Pods, pods: {metric: {name: queue_length}, target: {type: AverageValue, averageValue: 10}}}
-";
-    world.namespace.apply_yaml(hpa).await.unwrap();
+  - {{type: Pods, pods: {{metric: {{name: queue_length}}, target: {{type: AverageValue, averageValue: 10}}}}}}
+"
+    );
+    world.namespace.apply_yaml(&hpa).await.unwrap();
     for (queue, replicas) in [(25.0, 6), (10.0, 6), (1.0, 2)] {
         world.fleet.pin(target.clone(), Pin::queue_length(queue));
-        has_replicas(world, replicas, queue).await;
+        has_replicas(world, name, replicas, queue).await;
     }
 }
 
-async fn has_replicas(world: &World, replicas: i32, queue: f64) {
+async fn has_replicas(world: &World, name: &str, replicas: i32, queue: f64) {
     let deployments: Api<Deployment> = world.namespace.api();
     let hpas: Api<HorizontalPodAutoscaler> = world.namespace.api();
     eventually(&format!("{replicas} replicas while {queue} wait at each"), PATIENCE, async || {
-        let spec = deployments.get("scaled").await?.spec.context("no spec")?;
-        let status = hpas.get("scaled").await?.status.context("no status")?;
+        let spec = deployments.get(name).await?.spec.context("no spec")?;
+        let status = hpas.get(name).await?.status.context("no status")?;
         let metric = status.current_metrics.iter().flatten().find_map(|metric| metric.pods.as_ref());
         let shown = metric.and_then(|metric| metric.current.average_value.clone());
         // The HPA must have seen the new value, or a passing state would count.

@@ -4,11 +4,13 @@
 
 mod answers;
 mod beside;
+mod direct;
 mod hpa;
 mod outage;
 mod page;
 mod rules;
 mod security;
+mod usage;
 mod world;
 
 use world::World;
@@ -25,7 +27,9 @@ async fn behind_the_aggregation_layer() {
     hpa::a_deployment_follows_its_queue(&world).await;
     rules::a_configuration_of_prometheus_adapter(&world).await;
     rules::an_hpa_follows_object_and_external_metrics(&world).await;
+    usage::kubectl_top(&world).await;
     rules::a_configuration_changes(&world).await;
     outage::prometheus_goes_and_comes_back(&world).await;
+    direct::without_prometheus(&world).await;
     world.stop().await;
 }

@@ -71,8 +71,8 @@ async fn token_of(world: &World, namespace: &str, name: &str) -> String {
 /// A new certificate is served without a restart, and no request fails meanwhile.
 pub async fn the_certificate_changes_under_load(world: &World) {
     let path = world.path("v1beta2", "pods/*/queue_length");
-    let [custom, external] = World::hosts();
-    let renewed = world.plane.pki().server("adapter-renewed", &[&custom, &external]).unwrap();
+    let hosts = World::hosts();
+    let renewed = world.plane.pki().server("adapter-renewed", &hosts.each_ref().map(String::as_str)).unwrap();
     std::fs::copy(&renewed.certificate, &world.certificate.certificate).unwrap();
     std::fs::copy(&renewed.key, &world.certificate.key).unwrap();
     let mut requests = 0;

@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const GROUP: &str = "custom.metrics.k8s.io";
 pub const EXTERNAL: &str = "external.metrics.k8s.io";
+pub const USAGE: &str = "metrics.k8s.io";
 
 pub struct World {
     pub plane: ControlPlane,
@@ -49,10 +50,9 @@ impl World {
         apply_yaml(&client, "default", include_str!("../../../deploy/adapter/rbac.yaml")).await?;
         let kubeconfig = service_account_kubeconfig(&plane, "rbg-autoscaler", "rbg-metrics-adapter").await?;
         let port = free_port()?;
-        let certificate =
-            plane.pki().server("adapter", &[&ApiService::host(GROUP), &ApiService::host(EXTERNAL)])?;
+        let certificate = plane.pki().server("adapter", &Self::hosts().each_ref().map(String::as_str))?;
         let rules = plane.folder().join("adapter-rules.yaml");
-        std::fs::write(&rules, crate::rules::CONFIG)?;
+        std::fs::write(&rules, format!("{}{}", crate::rules::CONFIG, crate::usage::CONFIG))?;
         let mut adapter = Program::start(
             "rbg-metrics-adapter",
             &[
@@ -86,8 +86,8 @@ impl World {
     }
 
     /// The host names that the adapter's certificate is for.
-    pub fn hosts() -> [String; 2] {
-        [GROUP, EXTERNAL].map(ApiService::host)
+    pub fn hosts() -> [String; 3] {
+        [GROUP, EXTERNAL, USAGE].map(ApiService::host)
     }
 
     /// What the adapter has printed.
@@ -102,6 +102,11 @@ impl World {
 
     /// A Deployment of vLLM engines, waited for until its pods are Ready. Returns their names.
     pub async fn deployment(&self, name: &str, replicas: usize) -> Vec<String> {
+        self.deployment_of("vllm", name, replicas).await
+    }
+
+    /// The same of another engine.
+    pub async fn deployment_of(&self, engine: &str, name: &str, replicas: usize) -> Vec<String> {
         let yaml = format!(
             r#"
 apiVersion: apps/v1
@@ -114,7 +119,7 @@ spec:
     metadata:
       labels: {{app: {name}, tier: engine}}
       annotations:
-        fleet.rbg-autoscaler.dev/engine: vllm
+        fleet.rbg-autoscaler.dev/engine: {engine}
         prometheus.io/scrape: "true"
         prometheus.io/port: "{port}"
         prometheus.io/path: /metrics
@@ -165,6 +170,14 @@ spec:
     pub async fn items(&self, path: &str) -> Result<Vec<Value>> {
         let list: Value = serde_json::from_str(&self.raw(path).await?)?;
         list["items"].as_array().cloned().context("no items")
+    }
+
+    /// The items that an adapter at a port of this machine answers to an administrator, past kube-apiserver.
+    pub async fn items_at(&self, port: u16, path: &str) -> Result<Vec<Value>> {
+        let admin = self.plane.pki().user("admin", Some("system:masters"))?;
+        let response = https(Some(admin))?.get(format!("https://127.0.0.1:{port}{path}")).send().await?;
+        let list: Value = serde_json::from_str(&response.text().await?)?;
+        list["items"].as_array().cloned().with_context(|| list.to_string())
     }
 
     /// Asks the adapter itself, past kube-apiserver. Returns the status code and the text.
