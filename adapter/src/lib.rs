@@ -4,6 +4,7 @@ pub mod accept;
 pub mod answers;
 pub mod app;
 pub mod authentication;
+pub mod authority;
 pub mod authorization;
 pub mod certificate;
 pub mod check;

@@ -18,6 +18,7 @@ use rbg_metrics_adapter::{
         token::{ApiTokenReview, Tokens},
         trust::{Bundle, FrontProxy, Trust},
     },
+    authority::{Keeper, Places},
     authorization::{Authorizer, Memory, review::AccessReview},
     certificate::{self, Files, Origin},
     check,
@@ -97,7 +98,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let scraping = if is_direct { Some(scraping(&options, &clock, &telemetry)?) } else { None };
     let collector = collector(&options, &clock, &telemetry, &prometheus, scraping.as_ref());
 
-    let (certificate, files) = certificate_origin(&options.serving).load()?;
+    let own = options.cluster.kubeconfig.as_deref();
+    let client = cluster::client(own).await?;
+    let mut keeper =
+        own_authority(&options.serving).map(|places| Keeper::new(client.clone(), places, clock.clone()));
+    let (certificate, files) = match &mut keeper {
+        Some(keeper) => (keeper.begin().await, None),
+        None => certificate_origin(&options.serving).load()?,
+    };
     certificate::note_expiry(&certificate, &telemetry);
     let serving = Arc::new(ServingCertificate::new(certificate));
     let only_tls13 = options.serving.tls_min_version == "VersionTLS13";
@@ -105,8 +113,6 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let address = SocketAddr::new(options.serving.bind_address, options.serving.secure_port);
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
 
-    let own = options.cluster.kubeconfig.as_deref();
-    let client = cluster::client(own).await?;
     let asks_who = cluster::client(options.cluster.authentication_kubeconfig.as_deref().or(own)).await?;
     let asks_what = cluster::client(options.cluster.authorization_kubeconfig.as_deref().or(own)).await?;
     let pods = Arc::new(PodCache::default());
@@ -153,6 +159,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
     tokio::spawn(async move { collector.run().await });
     if let Some(files) = files {
         tokio::spawn(certificate::follow(files, serving, telemetry));
+    } else if let Some(keeper) = keeper {
+        tokio::spawn(keeper.run(serving, telemetry));
     }
     tracing::info!(%address, source = app.collector.source_name(), interval = ?options.interval, "serving");
     server::serve(listener, Arc::new(tls).into(), router(app), stop()?).await;
@@ -198,6 +206,12 @@ fn collector(
         Some(scraping) => Collector::new(Arc::new(scraping.clone()), signals, collection),
         None => Collector::new(Arc::new(PrometheusSource::of(prometheus.clone())), signals, collection),
     }
+}
+
+/// Where a certificate of our own making is kept, if it is asked for.
+fn own_authority(serving: &Serving) -> Option<Places> {
+    let (secret, service) = serving.tls_secret.clone().zip(serving.tls_service.clone())?;
+    Some(Places { secret, service, registrations: serving.tls_api_services.clone() })
 }
 
 fn certificate_origin(serving: &Serving) -> Origin {

@@ -6,8 +6,10 @@ use clap::{ArgAction, Parser, ValueEnum};
 
 pub mod duration;
 mod foreign;
+mod namespaced_name;
 
 pub use foreign::Foreign;
+pub use namespaced_name::NamespacedName;
 
 /// Serves LLM metrics to the Horizontal Pod Autoscaler as custom.metrics.k8s.io.
 #[derive(Clone, Debug, Parser)]
@@ -126,6 +128,16 @@ pub struct Serving {
     /// The serving certificate's key, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
     pub tls_private_key_file: Option<PathBuf>,
+    /// A Secret for a certificate and an authority of our own making, shared by all replicas and renewed in time; it must
+    /// exist, and may be empty.
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "tls_service", conflicts_with_all = ["tls_cert_file", "cert_dir"])]
+    pub tls_secret: Option<NamespacedName>,
+    /// With that Secret: the Service that clients come through.
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "tls_secret")]
+    pub tls_service: Option<NamespacedName>,
+    /// With that Secret: an APIService that is told the authority (caBundle); may be repeated.
+    #[arg(long = "tls-api-service", value_name = "NAME", requires = "tls_secret")]
+    pub tls_api_services: Vec<String>,
     /// A folder that keeps the self-signed certificate; in memory only when absent.
     #[arg(long, value_name = "FOLDER")]
     pub cert_dir: Option<PathBuf>,

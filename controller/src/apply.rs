@@ -129,7 +129,8 @@ async fn patch_group(
     let patch: json_patch::Patch = serde_json::from_value(operations)
         .map_err(|error| ApplyError::from_kube(kube::Error::SerdeError(error)))?;
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let patched = within(api.patch(group, &params, &Patch::<()>::Json(patch))).await?;
+    let patched = within(api.patch(group, &params, &Patch::<()>::Json(patch))).await;
+    let patched = patched.map_err(ApplyError::of_group_patch)?;
     Ok(Version::Generation(patched.metadata.generation.unwrap_or_default()))
 }
 

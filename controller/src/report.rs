@@ -66,8 +66,20 @@ pub fn worth_writing(
 /// Returns why a write failed, unless the world only moved on.
 pub fn write_failure(written: &[Written]) -> Option<String> {
     written.iter().find_map(|written| match &written.outcome {
-        Ok(_) | Err(ApplyError::Moved(_) | ApplyError::Postponed) => None,
+        Ok(_) | Err(ApplyError::Moved(_) | ApplyError::Postponed | ApplyError::NeedsScalingAdapter(_)) => {
+            None
+        }
         Err(error) => Some(format!("role {}: {}", written.write.role, chain(error))),
+    })
+}
+
+/// Returns why a role could only be written through a scaling adapter that it does not have.
+pub fn adapter_required(written: &[Written]) -> Option<String> {
+    written.iter().find_map(|written| match &written.outcome {
+        Err(error @ ApplyError::NeedsScalingAdapter(_)) => {
+            Some(format!("role {}: {error}", written.write.role))
+        }
+        _ => None,
     })
 }
 

@@ -13,6 +13,12 @@ pub enum ApplyError {
     /// The API server did not let us.
     #[error("the API server refused to set the replicas")]
     Refused(#[source] Arc<kube::Error>),
+    /// We may not patch the group, and the role has no scaling adapter.
+    #[error(
+        "the controller may not patch this RoleBasedGroup; give the role scalingAdapter: {{enable: true}}, or let it \
+         (controller.directWrites of the chart)"
+    )]
+    NeedsScalingAdapter(#[source] Arc<kube::Error>),
     /// The API server or the way to it failed; the write may or may not have happened.
     #[error("the API server could not be asked to set the replicas")]
     Unreachable(#[source] Arc<kube::Error>),
@@ -36,11 +42,21 @@ impl ApplyError {
         }
     }
 
+    /// Sorts an error of a patch of the group: who may not do that may still write scaling adapters.
+    pub fn of_group_patch(self) -> Self {
+        match self {
+            Self::Refused(error) if matches!(&*error, kube::Error::Api(status) if status.code == 403) => {
+                Self::NeedsScalingAdapter(error)
+            }
+            other => other,
+        }
+    }
+
     /// Returns the kind of error as a metric label.
     pub fn class(&self) -> &'static str {
         match self {
             Self::Moved(_) => "conflict",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::NeedsScalingAdapter(_) => "refused",
             Self::Unreachable(_) => "unreachable",
             Self::Timeout(_) => "timeout",
             Self::Postponed => "postponed",
@@ -51,7 +67,9 @@ impl ApplyError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Moved(_) | Self::Postponed => Retry::WhenItMoves,
-            Self::Refused(_) | Self::Unreachable(_) | Self::Timeout(_) => Retry::NextTick,
+            Self::Refused(_) | Self::NeedsScalingAdapter(_) | Self::Unreachable(_) | Self::Timeout(_) => {
+                Retry::NextTick
+            }
         }
     }
 }
@@ -80,6 +98,8 @@ mod tests {
             let status = Status::failure("told", "Reason").with_code(code).boxed();
             let error = ApplyError::from_kube(kube::Error::Api(status));
             assert_eq!((error.class(), error.retry()), want, "{code}");
+            let is_told = matches!(error.of_group_patch(), ApplyError::NeedsScalingAdapter(_));
+            assert_eq!(is_told, code == 403, "{code}");
         }
     }
 }

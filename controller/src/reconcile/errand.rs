@@ -149,6 +149,7 @@ impl Report {
     pub(super) fn status(&self, written: &[Written], now: Timestamp) -> RoleBasedGroupAutoscalerStatus {
         let mut conditions = self.conditions.clone();
         conditions.write_failed = report::write_failure(written).or(conditions.write_failed);
+        conditions.adapter_required = report::adapter_required(written).or(conditions.adapter_required);
         let Some(decided) = &self.decided else {
             // Without a decision nothing is known of metrics, room and ratios.
             let conditions = report::readiness(&conditions, self.mode, Vec::new());
