@@ -70,6 +70,14 @@ $(DENY):
 	  && CARGO_TARGET_DIR=$$tmp/target cargo install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $$tmp \
 	  && mv $$tmp/bin/cargo-deny $@
 
+.PHONY: manifests
+manifests: tools ## Write what the chart renders into deploy/kustomize
+	deploy/kustomize/render $(CACHE)/bin/helm-$(shell awk '$$1 == "helm" { print $$2 }' tests/control-plane/programs)
+
+.PHONY: docs
+docs: prerequisites ## Write the pages of docs/ that are made from the CRD and the catalog of signals
+	cargo run --quiet -p rbg-autoscaler-tests --bin rbga-docs
+
 .PHONY: clean
 clean: ## Remove build output (not the cache of tools)
 	cargo clean

@@ -1,5 +1,5 @@
 //! [`Keeper`]: a serving certificate of our own making, kept in a Secret that all replicas share, and believed by the
-//! aggregation layer because its authority is written into our APIServices.
+//! aggregation layer because its authority is written into our `APIServices`.
 //!
 //! Replicas need not talk to each other: whoever finds the Secret without a certificate, or with one that ends soon, writes a
 //! new one by compare-and-set, and the others take it over at their next look.
@@ -28,7 +28,7 @@ use crate::{
     tls::{CertificateError, ServingCertificate},
 };
 
-/// How often the Secret and the APIServices are looked at.
+/// How often the Secret and the `APIServices` are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How soon after a failure.
 const RETRY: Duration = Duration::from_secs(2);
@@ -50,7 +50,7 @@ pub enum AuthorityError {
         /// What the API server says.
         source: kube::Error,
     },
-    /// An APIService cannot be told.
+    /// An `APIService` cannot be told.
     #[error("APIService {name}: its caBundle cannot be written, which takes get and patch on it")]
     Registration {
         /// Its name.
@@ -73,7 +73,7 @@ pub struct Places {
     pub secret: NamespacedName,
     /// The Service that clients come through.
     pub service: NamespacedName,
-    /// The APIServices whose `caBundle` is ours.
+    /// The `APIServices` whose `caBundle` is ours.
     pub registrations: Vec<String>,
 }
 
@@ -120,7 +120,7 @@ impl Keeper {
         }
     }
 
-    /// Renews the certificate, takes over what other replicas renewed, and keeps the APIServices told, until dropped.
+    /// Renews the certificate, takes over what other replicas renewed, and keeps the `APIServices` told, until dropped.
     pub async fn run(mut self, serving: Arc<ServingCertificate>, telemetry: Telemetry) {
         let mut failed = None;
         loop {

@@ -135,7 +135,7 @@ pub struct Serving {
     /// With that Secret: the Service that clients come through.
     #[arg(long, value_name = "NAMESPACE/NAME", requires = "tls_secret")]
     pub tls_service: Option<NamespacedName>,
-    /// With that Secret: an APIService that is told the authority (caBundle); may be repeated.
+    /// With that Secret: an `APIService` that is told the authority (caBundle); may be repeated.
     #[arg(long = "tls-api-service", value_name = "NAME", requires = "tls_secret")]
     pub tls_api_services: Vec<String>,
     /// A folder that keeps the self-signed certificate; in memory only when absent.

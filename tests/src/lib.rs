@@ -5,6 +5,7 @@ pub mod chart;
 pub mod control_plane;
 pub mod dashboards;
 pub mod demo;
+pub mod docs;
 pub mod fleet;
 pub mod harness;
 pub mod rbg;

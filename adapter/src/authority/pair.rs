@@ -162,14 +162,14 @@ mod tests {
 
     #[test]
     fn a_pair_survives_its_secret_and_is_renewed_in_time() {
-        let pair = Pair::make(&names(), at(0), &[]).expect("made");
-        assert_eq!(Pair::read(&pair.data()).as_ref(), Some(&pair));
         struct Case {
             name: &'static str,
             names: Vec<String>,
             day: i64,
             want: bool,
         }
+        let pair = Pair::make(&names(), at(0), &[]).expect("made");
+        assert_eq!(Pair::read(&pair.data()).as_ref(), Some(&pair));
         let other = vec!["other.ns.svc".to_owned()];
         let cases = [
             Case { name: "new", names: names(), day: 0, want: false },

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// A Secret and an APIService behind an API server; the first `conflicts` writes of the Secret come too late.
+/// A Secret and an `APIService` behind an API server; the first `conflicts` writes of the Secret come too late.
 #[derive(Default)]
 struct Fake {
     data: Mutex<Value>,

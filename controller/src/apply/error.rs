@@ -43,6 +43,7 @@ impl ApplyError {
     }
 
     /// Sorts an error of a patch of the group: who may not do that may still write scaling adapters.
+    #[must_use]
     pub fn of_group_patch(self) -> Self {
         match self {
             Self::Refused(error) if matches!(&*error, kube::Error::Api(status) if status.code == 403) => {

@@ -104,7 +104,7 @@ mod tests {
             );
             count += 1;
         }
-        assert_eq!(count, 9, "rows of the table");
+        assert_eq!(count, 10, "rows of the table");
     }
 
     #[test]

@@ -25,7 +25,12 @@ pub struct Program {
 impl Program {
     /// Starts a program by its name, for example `rbg-autoscaler`, with arguments and additional environment.
     pub fn start(name: &str, args: &[&str], env: &[(&str, &str)]) -> Result<Self> {
-        let mut command_line = CommandLine::new(program_file(name)?)
+        Self::start_file(name, program_file(name)?, args, env)
+    }
+
+    /// Starts any program file under a name for its log.
+    pub fn start_file(name: &str, file: PathBuf, args: &[&str], env: &[(&str, &str)]) -> Result<Self> {
+        let mut command_line = CommandLine::new(file)
             .args(args.iter().copied())
             // Everything that tests talk to is on loopback, whatever proxy the environment names.
             .env("NO_PROXY", "127.0.0.0/8,localhost")

@@ -1,0 +1,11 @@
+//! What users install: the chart, rendered and at work under exactly the accounts, flags and files that it gives.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod audit;
+mod documents;
+mod examples;
+mod live;
+mod render;
+mod rights;
+mod world;

@@ -1,0 +1,116 @@
+//! What the chart allows an account, one verb of one resource at a time.
+
+use std::{collections::BTreeSet, fmt};
+
+use rbg_autoscaler_tests::harness::Rendered;
+use serde_json::Value;
+
+/// One verb on one resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    /// Such as `list`.
+    pub verb: String,
+    /// The API group; empty for the core one.
+    pub group: String,
+    /// The resource, with its subresource; `*` for all of the group.
+    pub resource: String,
+    /// The object; all when empty.
+    pub name: String,
+}
+
+impl Right {
+    /// Says whether it allows what was asked for.
+    fn covers(&self, asked: &Self) -> bool {
+        self.verb == asked.verb
+            && self.group == asked.group
+            && (self.resource == "*" || self.resource == asked.resource)
+            && (self.name.is_empty() || self.name == asked.name)
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}.{} {}", self.verb, self.resource, self.group, self.name)
+    }
+}
+
+/// Returns what the roles of the chart allow a service account.
+pub fn granted(rendered: &Rendered, account: &str) -> BTreeSet<Right> {
+    let mut rights = BTreeSet::new();
+    for (binding, role) in
+        [("ClusterRoleBinding", "ClusterRole"), ("RoleBinding", "ClusterRole"), ("RoleBinding", "Role")]
+    {
+        for binding in rendered.of_kind(binding) {
+            let subjects = binding["subjects"].as_array().cloned().unwrap_or_default();
+            if binding["roleRef"]["kind"] != role || !subjects.iter().any(|it| it["name"] == account) {
+                continue;
+            }
+            // Roles that are not the chart's are Kubernetes' own.
+            let Ok(role) = rendered.object(role, binding["roleRef"]["name"].as_str().unwrap()) else {
+                continue;
+            };
+            for rule in role["rules"].as_array().into_iter().flatten() {
+                rights.extend(expand(rule));
+            }
+        }
+    }
+    rights
+}
+
+fn expand(rule: &Value) -> Vec<Right> {
+    let list = |key: &str| -> Vec<String> {
+        let values = rule[key].as_array().into_iter().flatten();
+        values.filter_map(|value| value.as_str().map(str::to_owned)).collect()
+    };
+    let mut names = list("resourceNames");
+    if names.is_empty() {
+        names.push(String::new());
+    }
+    let mut rights = Vec::new();
+    for verb in list("verbs") {
+        for group in list("apiGroups") {
+            for resource in list("resources") {
+                for name in &names {
+                    let (verb, group, resource) = (verb.clone(), group.clone(), resource.clone());
+                    rights.push(Right { verb, group, resource, name: name.clone() });
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// Returns the rights that nothing asked for.
+pub fn spare<'a>(granted: &'a BTreeSet<Right>, used: &BTreeSet<Right>) -> Vec<&'a Right> {
+    granted.iter().filter(|right| !used.iter().any(|asked| right.covers(asked))).collect()
+}
+
+#[test]
+fn rights_are_compared_one_by_one() {
+    let text = r#"
+kind: ClusterRole
+metadata: {name: a}
+rules:
+- {apiGroups: [""], resources: [pods], verbs: [list, watch]}
+- {apiGroups: [custom.metrics.k8s.io], resources: ["*"], verbs: [get]}
+- {apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [mine], verbs: [get]}
+---
+kind: ClusterRoleBinding
+roleRef: {kind: ClusterRole, name: a}
+subjects: [{kind: ServiceAccount, name: account}]
+"#;
+    let granted = granted(&Rendered::parse(text).unwrap(), "account");
+    let right = |verb: &str, group: &str, resource: &str, name: &str| Right {
+        verb: verb.to_owned(),
+        group: group.to_owned(),
+        resource: resource.to_owned(),
+        name: name.to_owned(),
+    };
+    let used = BTreeSet::from([
+        right("list", "", "pods", ""),
+        right("get", "custom.metrics.k8s.io", "pods/queue_length", "*"),
+        right("get", "coordination.k8s.io", "leases", "other"),
+    ]);
+    let spare: Vec<_> = spare(&granted, &used).into_iter().map(ToString::to_string).collect();
+    assert_eq!(spare, ["get leases.coordination.k8s.io mine", "watch pods. "]);
+}
