@@ -48,8 +48,9 @@ fuzz: prerequisites ## Feed everything that reads foreign bytes with broken ones
 	@fuzz/run $(TARGETS)
 
 .PHONY: bench
-bench: prerequisites tools ## What a decision costs, and the adapter beside prometheus-adapter (QUICK=1: a first look)
+bench: prerequisites tools ## What a decision and a full sync cost, and the adapter beside prometheus-adapter (QUICK=1: a first look)
 	cargo bench -p rbg-autoscaler --no-default-features --bench decide
+	cargo bench -p rbg-autoscaler-controller --bench sync
 	cargo build --release -p rbg-metrics-adapter -p rbg-autoscaler-tests --bin rbg-metrics-adapter --bin rbga-bench
 	target/release/rbga-bench $(if $(filter 1 yes true,$(QUICK)),--quick)
 

@@ -177,9 +177,10 @@ impl World {
         names.map(|name| ObjectKey::new(group.namespace.as_str(), name.as_str()))
     }
 
-    /// Returns every group that exists or that a policy names.
-    pub fn all_groups(&self) -> BTreeSet<ObjectKey> {
-        self.policies.keys().chain(self.groups.iter().map(|(key, _)| key)).cloned().collect()
+    /// Returns every group that exists or that a policy names, in no order.
+    pub fn all_groups(&self) -> Vec<ObjectKey> {
+        let lonely = self.policies.keys().filter(|key| self.groups.get(key).is_none());
+        self.groups.iter().map(|(key, _)| key).chain(lonely).cloned().collect()
     }
 
     /// Returns how many objects cannot be decoded.
@@ -233,7 +234,7 @@ mod tests {
             world.policies_of(&ObjectKey::new("a", "two")).collect::<Vec<_>>(),
             [ObjectKey::new("a", "p")]
         );
-        assert_eq!(world.all_groups().into_iter().collect::<Vec<_>>(), [ObjectKey::new("a", "two")]);
+        assert_eq!(world.all_groups(), [ObjectKey::new("a", "two")]);
     }
 
     #[test]

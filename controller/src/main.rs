@@ -35,6 +35,10 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
+/// Caches and decisions are very many small allocations of all ages, which the C library's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let options = Options::parse();
     log(&options);

@@ -33,7 +33,7 @@ pub struct PolicyMemory {
     /// In the order of the policy's roles; `None` until the first decision.
     histories: Option<Vec<RoleHistory>>,
     /// The status as it is stored.
-    pub status: RoleBasedGroupAutoscalerStatus,
+    pub status: Arc<RoleBasedGroupAutoscalerStatus>,
     /// When it was last written by us.
     pub written_at: Option<Timestamp>,
     /// The counts that roles were last known to ask for.
@@ -58,7 +58,7 @@ impl PolicyMemory {
             generation: generation(autoscaler),
             policy: validated(autoscaler),
             histories: None,
-            status: autoscaler.status.clone().unwrap_or_default(),
+            status: Arc::new(autoscaler.status.clone().unwrap_or_default()),
             written_at: None,
             counts: HashMap::new(),
             told: HashMap::new(),
@@ -124,7 +124,11 @@ impl PolicyMemory {
         let mut edits = Vec::new();
         for (role, seen) in policy.roles.iter().zip(&seen.roles) {
             let Some(seen) = seen else { continue };
-            let Some(before) = self.counts.insert(role.name.clone(), seen.spec_replicas) else { continue };
+            let Some(before) = self.counts.get_mut(&role.name) else {
+                self.counts.insert(role.name.clone(), seen.spec_replicas);
+                continue;
+            };
+            let before = std::mem::replace(before, seen.spec_replicas);
             let told = self.told.get(&role.name);
             let is_news = told.is_none_or(|told| now.duration_since(*told) >= TELL_AGAIN);
             if before != seen.spec_replicas && is_news {

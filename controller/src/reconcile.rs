@@ -184,7 +184,7 @@ impl Reconciler {
                 }
             }
             if let Some(status) = &policy.status {
-                memory.status = status.clone();
+                memory.status = Arc::new(status.clone());
                 memory.written_at = Some(now);
             }
         }
@@ -230,7 +230,8 @@ impl Reconciler {
     /// Returns the signals that policies use.
     pub fn signals(&self) -> BTreeSet<String> {
         let policies = self.policies.values().filter_map(|memory| memory.policy.as_ref().ok());
-        policies.flat_map(|policy| signals_of(policy)).map(str::to_owned).collect()
+        let signals: BTreeSet<_> = policies.flat_map(|policy| signals_of(policy)).collect();
+        signals.into_iter().map(str::to_owned).collect()
     }
 
     /// Returns the signals that would wake roles that sleep.
@@ -256,6 +257,9 @@ impl Reconciler {
             self.world.policies_of(key).filter_map(|key| self.world.autoscalers.get(&key).cloned());
         let mut policies: Vec<_> =
             policies.filter(|policy| policy.metadata.deletion_timestamp.is_none()).collect();
+        if policies.len() < 2 {
+            return policies;
+        }
         policies.sort_by_cached_key(|policy| {
             let created = policy.metadata.creation_timestamp.as_ref().map(|time| time.0);
             (inline::is_adopted(policy), created, policy.name_any())
@@ -290,12 +294,12 @@ impl Reconciler {
     fn judge(
         &mut self,
         key: &ObjectKey,
-        autoscaler: &RoleBasedGroupAutoscaler,
+        autoscaler: &Arc<RoleBasedGroupAutoscaler>,
         group: Option<&RoleBasedGroup>,
         mut known: Group,
         now: Timestamp,
     ) -> Judged {
-        let policy_key = ObjectKey::of(autoscaler);
+        let policy_key = ObjectKey::of(&**autoscaler);
         let memory = self.policies.entry(policy_key.clone()).or_insert_with(|| PolicyMemory::new(autoscaler));
         memory.refresh(autoscaler);
         memory.waits_for_room = None;
@@ -368,10 +372,8 @@ impl Reconciler {
         let mode = memory.policy.as_ref().map_or(Mode::Enforce, |policy| policy.mode);
         let report = Report {
             key: policy_key,
-            uid: autoscaler.uid().unwrap_or_default(),
-            regarding: autoscaler.object_ref(&()),
-            generation: autoscaler.metadata.generation,
-            before: memory.status.clone(),
+            autoscaler: Arc::clone(autoscaler),
+            before: Arc::clone(&memory.status),
             mode,
             conditions: known,
             decided,

@@ -8,7 +8,7 @@ mod pod;
 mod request;
 mod templates;
 
-use std::collections::HashMap;
+use std::ops::Range;
 
 use jiff::Timestamp;
 
@@ -25,10 +25,12 @@ use crate::{
 pub struct ReplicaFold<'a> {
     /// The replicas, by ordinal and name.
     pub replicas: Vec<ReplicaObservation>,
-    /// The pods of each replica, in the same order.
-    members: Vec<Vec<Member<'a>>>,
-    /// Where a pod stands: its replica and its place in it.
-    places: HashMap<&'a str, (usize, usize)>,
+    /// The pods, those of one replica together, replicas in the same order.
+    members: Vec<Member<'a>>,
+    /// Where the pods of each replica are among the members.
+    ranges: Vec<Range<usize>>,
+    /// Where a pod is among the members, by name.
+    places: Vec<(&'a str, usize)>,
 }
 
 #[derive(Debug)]
@@ -41,41 +43,38 @@ struct Member<'a> {
 impl<'a> ReplicaFold<'a> {
     /// Folds the pods of one role.
     pub fn of(pods: impl IntoIterator<Item = &'a RolePod>, pods_per_replica: u32) -> Self {
-        let mut groups: Vec<(&'a str, Vec<&'a RolePod>)> = Vec::new();
-        let mut known: HashMap<&'a str, usize> = HashMap::new();
-        let mut has_leader = false;
-        for pod in pods {
-            has_leader |= pod.component_index().is_some();
-            let key = pod.replica_key();
-            if let Some(index) = known.get(key) {
-                groups[*index].1.push(pod);
-            } else {
-                known.insert(key, groups.len());
-                groups.push((key, vec![pod]));
-            }
-        }
+        let mut pods: Vec<&'a RolePod> = pods.into_iter().collect();
+        pods.sort_by(|a, b| a.replica_key().cmp(b.replica_key()));
+        let has_leader = pods.iter().any(|pod| pod.component_index().is_some());
+        let groups: Vec<&[&RolePod]> = pods.chunk_by(|a, b| a.replica_key() == b.replica_key()).collect();
         let ordinals = pod::ordinals(&groups);
         let mut order: Vec<usize> = (0..groups.len()).collect();
-        order.sort_by(|a, b| ordinals[*a].cmp(&ordinals[*b]).then_with(|| groups[*a].0.cmp(groups[*b].0)));
+        // By name they are in order already.
+        order.sort_by_key(|index| ordinals[*index]);
         let mut folded = Self {
             replicas: Vec::with_capacity(groups.len()),
-            members: Vec::with_capacity(groups.len()),
-            places: HashMap::with_capacity(groups.len()),
+            members: Vec::with_capacity(pods.len()),
+            ranges: Vec::with_capacity(groups.len()),
+            places: Vec::with_capacity(pods.len()),
         };
         for index in order {
-            let (key, pods) = &groups[index];
-            folded.replicas.push(fold(key, pods, ordinals[index], pods_per_replica));
-            let place = folded.members.len();
-            let members: Vec<_> = pods
-                .iter()
-                .map(|pod| Member { pod, reports: !has_leader || pod.component_index() == Some(0) })
-                .collect();
-            for (at, member) in members.iter().enumerate() {
-                folded.places.insert(member.pod.name(), (place, at));
+            let pods = groups[index];
+            folded.replicas.push(fold(pods, ordinals[index], pods_per_replica));
+            let first = folded.members.len();
+            for pod in pods.iter().copied() {
+                folded.places.push((pod.name(), folded.members.len()));
+                let reports = !has_leader || pod.component_index() == Some(0);
+                folded.members.push(Member { pod, reports });
             }
-            folded.members.push(members);
+            folded.ranges.push(first..folded.members.len());
         }
+        folded.places.sort_unstable();
         folded
+    }
+
+    /// The pods of each replica.
+    fn members(&self) -> impl DoubleEndedIterator<Item = &[Member<'a>]> {
+        self.ranges.iter().map(|range| &self.members[range.clone()])
     }
 
     /// Joins samples of pods to the replicas.
@@ -106,31 +105,27 @@ impl<'a> ReplicaFold<'a> {
         listed: bool,
         speaks: impl Fn(&Member<'_>) -> bool,
     ) -> ReplicaSamples {
-        let mut by_pod: Vec<Vec<Option<Sample>>> =
-            self.members.iter().map(|members| vec![None; members.len()]).collect();
+        let mut by_pod: Vec<Option<Sample>> = vec![None; self.members.len()];
         let mut strays: Vec<(&str, Sample)> = Vec::new();
         for (pod, sample) in samples {
-            match self.places.get(pod) {
-                Some((replica, at)) => by_pod[*replica][*at] = Some(sample),
-                None => match strays.iter_mut().find(|(name, _)| *name == pod) {
+            match self.places.binary_search_by(|(name, _)| (*name).cmp(pod)) {
+                Ok(place) => by_pod[self.places[place].1] = Some(sample),
+                Err(_) => match strays.iter_mut().find(|(name, _)| *name == pod) {
                     Some(stray) => stray.1 = sample,
                     None => strays.push((pod, sample)),
                 },
             }
         }
-        let samples = self
-            .members
-            .iter()
-            .zip(&by_pod)
-            .map(|(members, samples)| {
-                let mut folded: Option<Sample> = None;
-                for (_, sample) in members.iter().zip(samples).filter(|(member, _)| speaks(member)) {
-                    let sample = (*sample)?;
-                    folded = Some(folded.map_or(sample, |so_far| merge(so_far, sample, fold)));
-                }
-                folded
-            })
-            .collect();
+        let of_replica = |range: &Range<usize>| {
+            let mut folded: Option<Sample> = None;
+            let pairs = self.members[range.clone()].iter().zip(&by_pod[range.clone()]);
+            for (_, sample) in pairs.filter(|(member, _)| speaks(member)) {
+                let sample = (*sample)?;
+                folded = Some(folded.map_or(sample, |so_far| merge(so_far, sample, fold)));
+            }
+            folded
+        };
+        let samples = self.ranges.iter().map(of_replica).collect();
         ReplicaSamples {
             samples,
             strays: strays.into_iter().map(|(_, sample)| sample).collect(),
@@ -141,8 +136,7 @@ impl<'a> ReplicaFold<'a> {
 
     /// Returns the requests of each replica in thousandths: the sum over its pods, or the HPA's complaint.
     pub fn requests(&self, source: RequestSource<'_>) -> Result<Vec<i64>, String> {
-        self.members
-            .iter()
+        self.members()
             .map(|members| {
                 members.iter().try_fold(0_i64, |sum, member| {
                     request::of_pod(member.pod, source).map(|request| sum.saturating_add(request))
@@ -153,7 +147,7 @@ impl<'a> ReplicaFold<'a> {
 
     /// Returns the reporting pods that are not among `names`, for messages about totals.
     pub fn silent(&self, answered: impl Fn(&str) -> bool) -> Vec<String> {
-        let pods = self.members.iter().flatten().filter(|member| member.reports);
+        let pods = self.members.iter().filter(|member| member.reports);
         pods.map(|member| &**member.pod.name()).filter(|name| !answered(name)).map(str::to_owned).collect()
     }
 }
@@ -170,21 +164,21 @@ fn merge(a: Sample, b: Sample, fold: Fold) -> Sample {
     }
 }
 
-fn fold(key: &str, pods: &[&RolePod], ordinal: Option<u32>, pods_per_replica: u32) -> ReplicaObservation {
+fn fold(pods: &[&RolePod], ordinal: Option<u32>, pods_per_replica: u32) -> ReplicaObservation {
     let count = u32::try_from(pods.len()).unwrap_or(u32::MAX);
-    let phases: Vec<Phase> = pods.iter().map(|pod| pod.phase()).collect();
-    let phase = if phases.contains(&Phase::Failed) {
+    let any = |phase| pods.iter().any(|pod| pod.phase() == phase);
+    let phase = if any(Phase::Failed) {
         Phase::Failed
-    } else if phases.contains(&Phase::Pending) || count < pods_per_replica {
+    } else if any(Phase::Pending) || count < pods_per_replica {
         Phase::Pending
-    } else if phases.iter().all(|phase| *phase == Phase::Running) {
+    } else if !any(Phase::Other) {
         Phase::Running
     } else {
         Phase::Other
     };
     let unschedulable = pods.iter().filter_map(|pod| pod.unschedulable()).min_by_key(|(since, _)| *since);
     ReplicaObservation {
-        name: key.to_owned(),
+        name: pods.first().map(|pod| pod.replica_key().to_owned()).unwrap_or_default(),
         ordinal,
         deleted: pods.iter().any(|pod| pod.is_deleted()),
         phase,

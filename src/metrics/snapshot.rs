@@ -49,6 +49,11 @@ impl PodSamples {
         self.namespaces.get(namespace)?.get(pod).copied()
     }
 
+    /// Returns the samples of a namespace by pod.
+    pub fn of_namespace(&self, namespace: &str) -> Option<&HashMap<String, Sample>> {
+        self.namespaces.get(namespace)
+    }
+
     /// Iterates over the pods of a namespace.
     pub fn namespace(&self, namespace: &str) -> impl Iterator<Item = (&str, Sample)> {
         self.namespaces.get(namespace).into_iter().flatten().map(|(pod, sample)| (pod.as_str(), *sample))

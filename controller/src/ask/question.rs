@@ -53,6 +53,10 @@ pub(super) struct Metric {
 pub fn questions(spec: &RoleBasedGroupAutoscalerSpec, group: &ObjectKey) -> Vec<Question> {
     let mut questions = Vec::new();
     for role in &spec.roles {
+        let wakes = role.scale_to_zero.iter().flat_map(|rule| &rule.wake_on);
+        if role.metrics.iter().chain(wakes).all(|entry| entry.type_.is_none()) {
+            continue;
+        }
         let pods = format!("{GROUP_NAME}={},{ROLE_NAME}={}", group.name, role.name);
         let wake = role.scale_to_zero.iter().flat_map(|rule| &rule.wake_on);
         let places = role

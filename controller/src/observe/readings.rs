@@ -97,9 +97,10 @@ impl Scene<'_> {
 
     /// The fresh samples of a role's live pods. One older than its pod's start is of an earlier pod of that name.
     fn samples(&self, signal: &metrics::Reading, role: &str) -> Vec<(&str, PodSample)> {
+        let Some(samples) = signal.samples.of_namespace(&self.key.namespace) else { return Vec::new() };
         self.pods(role)
             .filter_map(|pod| {
-                let sample = signal.sample(&self.key.namespace, pod.name(), self.now)?;
+                let sample = *samples.get(&**pod.name()).filter(|sample| sample.is_fresh(self.now))?;
                 let is_of_this_pod = pod.started().is_none_or(|started| sample.time >= started);
                 is_of_this_pod.then_some((pod.name().as_ref(), sample))
             })

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
+use kube::{Client, Resource};
 use rbg_autoscaler::{
-    api::autoscaler::RoleBasedGroupAutoscalerStatus,
+    api::autoscaler::{RoleBasedGroupAutoscaler, RoleBasedGroupAutoscalerStatus},
     policy::{Mode, Policy},
     scaling::{Decision, RoleHistory},
     units::Replicas,
@@ -90,10 +90,8 @@ pub(super) struct Adopt {
 #[derive(Clone, Debug)]
 pub(super) struct Report {
     pub(super) key: ObjectKey,
-    pub(super) uid: String,
-    pub(super) regarding: ObjectReference,
-    pub(super) generation: Option<i64>,
-    pub(super) before: RoleBasedGroupAutoscalerStatus,
+    pub(super) autoscaler: Arc<RoleBasedGroupAutoscaler>,
+    pub(super) before: Arc<RoleBasedGroupAutoscalerStatus>,
     pub(super) mode: Mode,
     pub(super) conditions: Group,
     pub(super) decided: Option<Arc<Decided>>,
@@ -147,13 +145,14 @@ impl Decided {
 impl Report {
     /// Returns the status after these writes.
     pub(super) fn status(&self, written: &[Written], now: Timestamp) -> RoleBasedGroupAutoscalerStatus {
+        let generation = self.autoscaler.metadata.generation;
         let mut conditions = self.conditions.clone();
         conditions.write_failed = report::write_failure(written).or(conditions.write_failed);
         conditions.adapter_required = report::adapter_required(written).or(conditions.adapter_required);
         let Some(decided) = &self.decided else {
             // Without a decision nothing is known of metrics, room and ratios.
             let conditions = report::readiness(&conditions, self.mode, Vec::new());
-            return report::status(&self.before, self.generation, None, conditions, now);
+            return report::status(&self.before, generation, None, conditions, now);
         };
         let histories = decided.histories(written);
         let told = Told {
@@ -164,7 +163,7 @@ impl Report {
             histories: &histories,
         };
         let conditions = report::readiness(&conditions, self.mode, decided.decision.conditions.clone());
-        report::status(&self.before, self.generation, Some(&told), conditions, now)
+        report::status(&self.before, generation, Some(&told), conditions, now)
     }
 }
 
@@ -244,9 +243,10 @@ async fn act_and_report(
     returned: &mut Returned,
 ) {
     let group = &errand.group;
+    let regarding = report.autoscaler.object_ref(&());
     for (role, before, now) in &report.edits {
         recorder.publish(Happening {
-            regarding: report.regarding.clone(),
+            regarding: regarding.clone(),
             severity: Severity::Normal,
             reason: "ReplicasEdited".to_owned(),
             action: "Observe",
@@ -280,7 +280,14 @@ async fn act_and_report(
     let mut stored = None;
     if written.iter().any(|written| written.outcome.is_ok()) || report::worth_writing(&report.before, &status)
     {
-        match report::report(client, &report.key, &report.uid, &status).await {
+        match report::report(
+            client,
+            &report.key,
+            report.autoscaler.metadata.uid.as_deref().unwrap_or_default(),
+            &status,
+        )
+        .await
+        {
             Ok(()) => stored = Some(status.clone()),
             Err(report::ReportError::Gone) => {
                 debug!(policy = %report.key, "policy is gone, nothing to report");
@@ -293,7 +300,7 @@ async fn act_and_report(
     }
     // Told once: when the status was not stored, the next one that is will tell its conditions; writes happened now.
     let after = stored.as_ref().unwrap_or(&report.before);
-    for happening in report::transitions(&report.regarding, &report.before, after, &written, errand.now) {
+    for happening in report::transitions(&regarding, &report.before, after, &written, errand.now) {
         recorder.publish(happening);
     }
     let histories = report.decided.as_ref().map(|decided| decided.histories(&written));

@@ -90,22 +90,25 @@ pub(super) fn since(conditions: Vec<Condition>, before: &[Condition], now: Times
             before.iter().find(|known| known.type_ == condition.type_ && known.status == condition.status);
         let same_since = known.and_then(|known| known.last_transition_time);
         condition.last_transition_time = Some(same_since.unwrap_or(now));
-        condition.message = bounded(&condition.message).into();
+        if condition.message.len() > MAX_TEXT {
+            condition.message = bounded(condition.message.into_owned()).into();
+        }
         dated.push(condition);
     }
     dated
 }
 
 /// Returns a text that a status may hold.
-pub(super) fn bounded(text: &str) -> String {
-    if text.len() <= MAX_TEXT {
-        return text.to_owned();
+pub(super) fn bounded(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let mut end = MAX_TEXT - '…'.len_utf8();
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
     }
-    let mut end = MAX_TEXT - '…'.len_utf8();
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end])
+    text
 }
 
 #[cfg(test)]
@@ -164,7 +167,7 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut() {
-        let text = bounded(&"→".repeat(200));
+        let text = bounded("→".repeat(200));
         assert!(text.len() <= MAX_TEXT && text.ends_with('…'), "{}", text.len());
     }
 }

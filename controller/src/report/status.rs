@@ -49,7 +49,7 @@ pub fn status(
         .collect();
     let mut status = RoleBasedGroupAutoscalerStatus {
         observed_generation: generation,
-        summary: (!summary.is_empty()).then(|| bounded(&summary.join(" "))),
+        summary: (!summary.is_empty()).then(|| bounded(summary.join(" "))),
         roles,
         conditions: since(conditions, &before.conditions, now),
     };
@@ -147,11 +147,15 @@ pub fn chain(error: &dyn Error) -> String {
 }
 
 fn bounded_metric(metric: &MetricStatus) -> MetricStatus {
-    MetricStatus { error: metric.error.as_deref().map(bounded), ..metric.clone() }
+    let mut metric = metric.clone();
+    metric.error = metric.error.map(bounded);
+    metric
 }
 
 fn bounded_step(step: &Step) -> Step {
-    Step { message: bounded(&step.message), ..step.clone() }
+    let mut step = step.clone();
+    step.message = bounded(step.message);
+    step
 }
 
 /// Drops what is for people until the status fits; histories are what the next decision needs.

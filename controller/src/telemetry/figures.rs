@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use k8s_openapi::{api::autoscaling::v2::MetricTarget, apimachinery::pkg::api::resource::Quantity};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet},
@@ -61,11 +61,15 @@ const COUNTS: [(&str, &str); 8] = [
 impl Figures {
     /// Takes in what was decided for a group.
     pub fn note(&self, group: &ObjectKey, policy: &Policy, roles: &[RoleStatus]) {
-        let figures: Vec<_> = roles.iter().map(|status| RoleFigures::of(status, policy)).collect();
         let mut by_group = self.lock();
         match by_group.get_mut(group) {
-            Some(known) => *known = figures,
-            None => {
+            Some(known) if is_of(known, roles) => {
+                for (figures, status) in known.iter_mut().zip(roles) {
+                    figures.follow(status, policy);
+                }
+            }
+            _ => {
+                let figures = roles.iter().map(|status| RoleFigures::of(status, policy)).collect();
                 by_group.insert(group.clone(), figures);
             }
         }
@@ -81,33 +85,54 @@ impl Figures {
     }
 }
 
+/// Whether figures are those of these roles, so that only numbers can have changed.
+fn is_of(known: &[RoleFigures], roles: &[RoleStatus]) -> bool {
+    known.len() == roles.len()
+        && known.iter().zip(roles).all(|(figures, status)| {
+            figures.role == status.name
+                && figures.metrics.len() == status.metrics.len()
+                && figures.metrics.iter().zip(&status.metrics).all(|(figures, status)| figures.is_of(status))
+        })
+}
+
 impl RoleFigures {
     fn of(status: &RoleStatus, policy: &Policy) -> Self {
+        let metrics = status
+            .metrics
+            .iter()
+            .map(|metric| MetricFigures { name: metric.name.clone(), ..MetricFigures::default() });
+        let mut figures =
+            Self { role: status.name.clone(), metrics: distinct(metrics.collect()), ..Self::default() };
+        figures.follow(status, policy);
+        figures
+    }
+
+    /// Takes the numbers of a role whose figures these are.
+    fn follow(&mut self, status: &RoleStatus, policy: &Policy) {
         let bounds = bounds(status, policy);
         let count = |replicas: i32| u32::try_from(replicas).unwrap_or(0);
+        self.counts = [
+            count(status.replicas),
+            count(status.ready_replicas),
+            count(status.desired_replicas),
+            count(status.recommended_replicas),
+            bounds.min.get(),
+            bounds.max.get(),
+            count(status.gang_replicas),
+            count(status.pending_replicas),
+        ];
+        self.last_scale = status.last_scale_time.map(|time| time.as_duration().as_secs_f64());
         let limiting =
             status.decision.iter().filter(|step| !matches!(step.stage, Stage::Bounds | Stage::Metrics));
-        let mut limited: Vec<_> = limiting.map(|step| step.reason.clone().into_owned()).collect();
+        self.limited.clear();
+        self.limited.extend(limiting.map(|step| step.reason.clone().into_owned()));
         let is_limited =
             status.conditions.iter().find(|known| known.type_ == "ScalingLimited" && known.status == "True");
-        limited.extend(is_limited.map(|condition| condition.reason.clone().into_owned()));
-        limited.sort_unstable();
-        limited.dedup();
-        Self {
-            role: status.name.clone(),
-            counts: [
-                count(status.replicas),
-                count(status.ready_replicas),
-                count(status.desired_replicas),
-                count(status.recommended_replicas),
-                bounds.min.get(),
-                bounds.max.get(),
-                count(status.gang_replicas),
-                count(status.pending_replicas),
-            ],
-            last_scale: status.last_scale_time.map(|time| time.as_duration().as_secs_f64()),
-            limited,
-            metrics: distinct(status.metrics.iter().map(MetricFigures::of).collect()),
+        self.limited.extend(is_limited.map(|condition| condition.reason.clone().into_owned()));
+        self.limited.sort_unstable();
+        self.limited.dedup();
+        for (figures, status) in self.metrics.iter_mut().zip(&status.metrics) {
+            figures.follow(status);
         }
     }
 }
@@ -142,24 +167,36 @@ fn bounds(status: &RoleStatus, policy: &Policy) -> Bounds {
 }
 
 impl MetricFigures {
+    /// Whether it is a metric of that name; equal names are told apart by a number.
+    fn is_of(&self, status: &MetricStatus) -> bool {
+        self.name
+            .strip_prefix(status.name.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
+    }
+
     /// Value and target in the target's own kind: an average, a total or percent.
-    fn of(status: &MetricStatus) -> Self {
-        let quantity = |quantity: &Option<Quantity>| {
-            quantity.as_ref().and_then(|text| text.0.parse::<MilliValue>().ok()).map(MilliValue::as_f64)
+    fn follow(&mut self, status: &MetricStatus) {
+        let quantity = |quantity: Option<&Quantity>| {
+            quantity.and_then(|text| text.0.parse::<MilliValue>().ok()).map(MilliValue::as_f64)
         };
-        let current = status.current.clone().unwrap_or_default();
-        let is_percent = |target: &MetricTarget| target.average_utilization.is_some();
-        let (value, target) = match &status.target {
-            Some(target) if is_percent(target) => {
-                (current.average_utilization.map(f64::from), target.average_utilization.map(f64::from))
-            }
-            Some(target) if target.average_value.is_some() => {
-                (quantity(&current.average_value), quantity(&target.average_value))
-            }
-            Some(target) => (quantity(&current.value), quantity(&target.value)),
+        let current = status.current.as_ref();
+        let percent = |percent: Option<i32>| percent.map(f64::from);
+        (self.value, self.target) = match &status.target {
+            Some(target) if target.average_utilization.is_some() => (
+                percent(current.and_then(|current| current.average_utilization)),
+                percent(target.average_utilization),
+            ),
+            Some(target) if target.average_value.is_some() => (
+                quantity(current.and_then(|current| current.average_value.as_ref())),
+                quantity(target.average_value.as_ref()),
+            ),
+            Some(target) => (
+                quantity(current.and_then(|current| current.value.as_ref())),
+                quantity(target.value.as_ref()),
+            ),
             None => (None, None),
         };
-        Self { name: status.name.clone(), value, target, proposed: status.proposed_replicas.map(f64::from) }
+        self.proposed = status.proposed_replicas.map(f64::from);
     }
 }
 

@@ -249,15 +249,16 @@ fn unschedulable(condition: &PodCondition) -> Option<Unschedulable> {
 ///
 /// Read from labels, else from a number at the end of the names. Names count only if all replicas have a different
 /// number of less than five digits: a Deployment's random suffix (five characters) may look like one.
-pub(super) fn ordinals(groups: &[(&str, Vec<&RolePod>)]) -> Vec<Option<u32>> {
-    let labelled = |pods: &[&RolePod]| pods.first()?.ordinal();
-    let by_label: Vec<Option<u32>> = groups.iter().map(|(_, pods)| labelled(pods)).collect();
+pub(super) fn ordinals(groups: &[&[&RolePod]]) -> Vec<Option<u32>> {
+    let by_label: Vec<Option<u32>> =
+        groups.iter().map(|pods| pods.first().and_then(|pod| pod.ordinal())).collect();
     if by_label.iter().all(Option::is_some) {
         return by_label;
     }
     let by_name: Vec<Option<u32>> = groups
         .iter()
-        .map(|(key, _)| key.rsplit_once('-').map_or(*key, |(_, last)| last))
+        .map(|pods| pods.first().map(|pod| pod.replica_key()).unwrap_or_default())
+        .map(|key| key.rsplit_once('-').map_or(key, |(_, last)| last))
         .map(|last| if last.len() < 5 { last.parse().ok() } else { None })
         .collect();
     let mut seen: Vec<u32> = by_name.iter().flatten().copied().collect();

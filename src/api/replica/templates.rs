@@ -10,7 +10,7 @@ impl ReplicaFold<'_> {
     /// The last replica is likely to have the newest template. A pod whose containers were left out tells nothing, and
     /// the node that a pod is bound to is no part of a template.
     pub fn templates(&self, pods_per_replica: u32) -> Vec<(u32, PodSpec)> {
-        let complete = self.members.iter().rev().find_map(|members| {
+        let complete = self.members().rev().find_map(|members| {
             let specs: Option<Vec<(Option<u32>, PodSpec)>> = members
                 .iter()
                 .map(|member| Some((member.pod.component_index(), template(member.pod)?)))
