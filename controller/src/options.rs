@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use rbg_autoscaler::units::GatewayDuration;
+use tracing_subscriber::EnvFilter;
 
 /// Scales the roles of RoleBasedGroups by policy.
 #[derive(Clone, Debug, Parser)]
@@ -91,7 +92,7 @@ pub struct Options {
     pub log_format: LogFormat,
 
     /// What is logged: a level, or targets with levels such as `info,rbg_autoscaler_controller=debug`.
-    #[arg(long, env = "RBG_AUTOSCALER_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(long, env = "RBG_AUTOSCALER_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
     pub log: String,
 }
 
@@ -122,6 +123,14 @@ fn positive(text: &str) -> Result<Duration, String> {
     Ok(duration.get())
 }
 
+/// A filter that cannot be read would silently hide what somebody wants to see.
+fn filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}; write a level such as debug, or target=level")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -139,5 +148,8 @@ mod tests {
         for wrong in ["0s", "5", "1d"] {
             assert!(Options::try_parse_from(["rbg-autoscaler", "--sync-period", wrong]).is_err(), "{wrong}");
         }
+        let wrong =
+            Options::try_parse_from(["rbg-autoscaler", "--log", "info,a=loud"]).expect_err("a wrong level");
+        assert!(wrong.to_string().contains("'info,a=loud' for '--log <FILTER>'"), "{wrong}");
     }
 }
