@@ -227,6 +227,7 @@ impl ControlLoop {
         if !self.parts.health.is_ready() || !*self.parts.leading.borrow() {
             self.due.clear();
             self.queued.clear();
+            self.hold();
             return;
         }
         if self.retry_at.is_some() {
@@ -256,13 +257,10 @@ impl ControlLoop {
         self.parts.telemetry.worked(began.elapsed());
         if self.due.is_empty() {
             self.hold();
-            if self.parts.watches.room.need(self.reconciler.needs_room(), Instant::now()) {
-                self.reconciler.world.room = Room::default();
-            }
         }
     }
 
-    /// Tells the collector which signals policies use; a standby asks for none.
+    /// Tells the collector which signals policies use, and the watches whether the room is needed; a standby asks for none.
     fn hold(&mut self) {
         let leads = *self.parts.leading.borrow();
         let signals = if leads { self.reconciler.signals() } else { BTreeSet::new() };
@@ -276,6 +274,10 @@ impl ControlLoop {
             debug!(?urgent, "signals that wake sleeping roles changed");
             self.parts.collector.hurry(urgent.iter().cloned());
             self.urgent = urgent;
+        }
+        let needs_room = leads && self.reconciler.needs_room();
+        if self.parts.watches.room.need(needs_room, Instant::now()) {
+            self.reconciler.world.room = Room::default();
         }
     }
 

@@ -44,9 +44,10 @@ fn waits(pod: &Pod) -> bool {
 }
 
 async fn nothing_waits(scene: &Scene, pods: usize) -> Result<()> {
-    throughout("no pod waits for a node", Duration::from_secs(2), async || {
+    throughout(&format!("{pods} pods and none waits for a node"), Duration::from_secs(2), async || {
         let seen = self::pods(scene).await?;
-        ensure!(seen.len() == pods && !seen.values().any(waits), "{:?}", seen.keys());
+        let waiting: Vec<_> = seen.iter().filter(|(_, pod)| waits(pod)).map(|(name, _)| name).collect();
+        ensure!(seen.len() == pods && waiting.is_empty(), "of {:?} wait {waiting:?}", seen.keys());
         Ok(())
     })
     .await
@@ -58,14 +59,18 @@ async fn grow(scene: &Scene, pool: &str, nodes: u32, gpus: u32) -> Result<()> {
     Ok(())
 }
 
-/// A pod of a training job on the nodes of a pool.
+/// A pod of a training job on one of the nodes of a pool.
 async fn job(scene: &Scene, name: &str, pool: &str, gpus: u32) -> Result<()> {
     let container = json!({"name": "train", "image": "train", "resources": {"limits": {"nvidia.com/gpu": gpus.to_string()}}});
     scene
         .apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
             "nodeSelector": {POOL_LABEL: pool}, "tolerations": [{"operator": "Exists"}], "containers": [container]}}))
         .await?;
-    Ok(())
+    let api: Api<Pod> = scene.namespace().api();
+    eventually(&format!("{name} has a node"), Duration::from_secs(20), async || {
+        Ok((!waits(&api.get(name).await?)).then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]
@@ -189,11 +194,6 @@ async fn vanished(plane: &ControlPlane) -> Result<()> {
     scene.create_policy("p", "demo", policy(2, 1, fit())).await?;
     history.ends_with(2).await?;
     job(&scene, "train", "vanish", 1).await?;
-    eventually("the job has its node", Duration::from_secs(10), async || {
-        let api: Api<Pod> = scene.namespace().api();
-        Ok((!waits(&api.get("train").await?)).then_some(()))
-    })
-    .await?;
     open_gates(&scene, 2).await?;
     let counts = history.ends_with(1).await?;
     ensure!(counts == [1, 2, 1], "{counts:?}");
@@ -233,14 +233,14 @@ async fn two_groups_and_a_training_job_share_what_there_is() {
 async fn tenants(plane: &ControlPlane) -> Result<()> {
     let scene = Scene::start(plane, "tenants").await?;
     grow(&scene, "tenants", 2, 6).await?;
+    job(&scene, "train-0", "tenants", 4).await?;
+    job(&scene, "train-1", "tenants", 2).await?;
     let decode = || scene.serving(Role::standalone("decode", 1).gpus(2).on_pool("tenants"));
     for group in ["one", "two"] {
         scene.queue(group, "decode", 10.0);
         scene.create_group(group, [decode()]).await?;
         scene.create_policy(group, group, policy(3, 1, fit())).await?;
     }
-    job(&scene, "train-0", "tenants", 4).await?;
-    job(&scene, "train-1", "tenants", 2).await?;
     scene.pods_are_ready("one", "decode", 1).await?;
     scene.pods_are_ready("two", "decode", 1).await?;
     let (one, two) = (scene.watch_role("one", "decode").await?, scene.watch_role("two", "decode").await?);

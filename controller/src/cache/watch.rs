@@ -21,7 +21,7 @@ use rbg_autoscaler::api::{
 };
 use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{RIVAL, WorldEvent, occupant, room::RoomEvent};
 
@@ -142,6 +142,7 @@ where
 {
     tokio::spawn(async move {
         let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut was_forbidden = false;
         while let Some(event) = stream.next().await {
             match event {
                 Ok(event) => {
@@ -150,8 +151,13 @@ where
                     }
                 }
                 Err(error) => {
-                    warn!(kind, %error, "watch broke, starting it again");
                     let forbidden = is_forbidden(&error);
+                    if forbidden && was_forbidden {
+                        debug!(kind, "still not allowed to watch");
+                    } else {
+                        warn!(kind, %error, "watch broke, starting it again");
+                    }
+                    was_forbidden = forbidden;
                     if events.send(broke(kind, forbidden)).await.is_err() {
                         return;
                     }
