@@ -27,13 +27,13 @@ spec:
 "#;
 
 impl Scene {
-    /// Has metrics.k8s.io tell what the container `engine` of a pod uses.
+    /// Has metrics.k8s.io tell what the container `engine` of a pod used in the last second.
     pub async fn usage(&self, group: &str, role: &str, pod: &str, cpu: &str) -> Result<()> {
         apply_yaml(&self.namespace.client(), "", DEFINITION).await?;
         self.apply(json!({
             "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics",
             "metadata": {"name": pod, "labels": {(labels::GROUP_NAME): group, (labels::ROLE_NAME): role}},
-            "timestamp": now(), "window": "15s",
+            "timestamp": now(), "window": "1s",
             "containers": [{"name": "engine", "usage": {"cpu": cpu, "memory": "1Gi"}}],
         }))
         .await?;
