@@ -10,7 +10,7 @@ DENY := $(CACHE)/bin/cargo-deny-$(DENY_VERSION)
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 .PHONY: prerequisites
 prerequisites:
@@ -48,9 +48,15 @@ fuzz: prerequisites ## Feed everything that reads foreign bytes with broken ones
 	@fuzz/run $(TARGETS)
 
 .PHONY: bench
-bench: prerequisites tools ## What a decision and a full sync cost, and the adapter beside prometheus-adapter (QUICK=1: a first look)
+bench: bench-decide bench-adapter ## Both benchmarks
+
+.PHONY: bench-decide
+bench-decide: prerequisites ## What a decision and a full sync cost; fails when a goal is missed
 	cargo bench -p rbg-autoscaler --no-default-features --bench decide
 	cargo bench -p rbg-autoscaler-controller --bench sync
+
+.PHONY: bench-adapter
+bench-adapter: prerequisites tools ## The adapter beside prometheus-adapter; fails when a goal is missed (QUICK=1: a first look)
 	cargo build --release -p rbg-metrics-adapter -p rbg-autoscaler-tests --bin rbg-metrics-adapter --bin rbga-bench
 	target/release/rbga-bench $(if $(filter 1 yes true,$(QUICK)),--quick)
 

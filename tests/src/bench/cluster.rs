@@ -75,7 +75,7 @@ impl Cluster {
             .flat_map(|group| {
                 let namespace = &group.namespace;
                 (0..group.pods)
-                    .map(move |pod| (namespace.clone(), format!("{namespace}-7d9c6b5f48-{pod:05}")))
+                    .map(move |pod| (namespace.clone(), format!("{}{pod:05}", pod_prefix(namespace))))
             })
             .collect();
         let client = &self.client;
@@ -93,6 +93,11 @@ impl Cluster {
         self.groups.extend(groups);
         Ok(())
     }
+}
+
+/// How the names of all pods of a namespace begin, and nothing else does.
+pub fn pod_prefix(namespace: &str) -> String {
+    format!("{namespace}-7d9c6b5f48-")
 }
 
 /// A pod as an engine's chart renders it.

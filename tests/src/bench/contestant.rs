@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     client::Endpoint,
-    cluster::{Cluster, Group},
+    cluster::{Cluster, Group, pod_prefix},
     cores::Cores,
     process::Process,
     stand_in::SERIES,
@@ -150,8 +150,9 @@ fn path(metric: &str, group: &Group) -> String {
 
 async fn check(endpoint: &Endpoint, metric: &str, group: &Group) -> Result<()> {
     let reply = endpoint.ask(&path(metric, group)).await?;
+    // In whatever form: prometheus-adapter answers in protobuf.
     let text = String::from_utf8_lossy(&reply.body);
-    let found = text.matches("\"describedObject\"").count();
+    let found = text.matches(&pod_prefix(&group.namespace)).count();
     if reply.code != 200 || found != group.pods {
         bail!("{} of {} pods, code {}: {:.200}", found, group.pods, reply.code, text);
     }
