@@ -1,6 +1,9 @@
 //! What Prometheus answers to an instant query, read as samples of pods.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -57,8 +60,10 @@ fn join(signal: &Signal, at: Timestamp, vector: &[Element<'_>]) -> Answer {
         }
     }
     let mut answer = Answer::default();
+    let mut answered: HashSet<(&str, &str)> = HashSet::new();
     for element in vector.iter().filter(|element| element.metric.part.as_deref() != Some("time")) {
         let Some((namespace, pod)) = element.metric.key() else { continue };
+        answered.insert((namespace, pod));
         let unmarked = element.metric.part.is_none();
         let time = if unmarked { Some(at) } else { times.get(&(namespace, pod)).copied() };
         let value = match element.number() {
@@ -69,6 +74,12 @@ fn join(signal: &Signal, at: Timestamp, vector: &[Element<'_>]) -> Answer {
         match (value, time) {
             (Some(value), Some(time)) => answer.samples.insert(namespace, pod, Sample { value, time }),
             _ => answer.dropped += 1,
+        }
+    }
+    // VictoriaMetrics leaves out what is not a number; that the pod was scraped it says all the same.
+    if let Some(value) = signal.undefined_value() {
+        for ((namespace, pod), time) in times.into_iter().filter(|(pod, _)| !answered.contains(pod)) {
+            answer.samples.insert(namespace, pod, Sample { value, time });
         }
     }
     answer

@@ -68,10 +68,16 @@ fn an_undefined_latency_is_idle() {
     let body = vector(&[
         element("p", r#","rbga_part":"value""#, "NaN"),
         element("p", r#","rbga_part":"time""#, "1800000000"),
+        // VictoriaMetrics leaves NaN out.
+        element("q", r#","rbga_part":"time""#, "1800000000"),
+        element("infinite", r#","rbga_part":"value""#, "+Inf"),
+        element("infinite", r#","rbga_part":"time""#, "1800000000"),
     ]);
     let latency = Signal { unit: Unit::Seconds, ..signal("queue_length") };
     let answer = read(&latency, at(0), body.as_bytes()).expect("readable");
-    assert_eq!(answer.samples.get("ns", "p"), Some(Sample { value: MilliValue::ZERO, time: at(0) }));
+    let idle = Some(Sample { value: MilliValue::ZERO, time: at(0) });
+    assert_eq!((answer.samples.get("ns", "p"), answer.samples.get("ns", "q")), (idle, idle));
+    assert_eq!((answer.samples.len(), answer.dropped), (2, 1), "infinite is no number");
 }
 
 #[test]

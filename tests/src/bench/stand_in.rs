@@ -20,6 +20,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use reqwest::Url;
 use serde::Deserialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -51,7 +52,7 @@ impl StandIn {
         let shared = Arc::new(Shared::default());
         let router = Router::new()
             .route("/api/v1/series", get(series))
-            .route("/api/v1/query", get(values))
+            .route("/api/v1/query", get(by_url).post(by_form))
             .with_state(shared.clone());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -94,7 +95,20 @@ async fn series(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     json(format!(r#"{{"status":"success","data":[{}]}}"#, all.join(",")))
 }
 
-async fn values(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> impl IntoResponse {
+async fn by_url(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> impl IntoResponse {
+    json(answer(&shared, &asked))
+}
+
+/// Long queries come as forms.
+async fn by_form(State(shared): State<Arc<Shared>>, form: String) -> impl IntoResponse {
+    let mut asked = Asked { query: String::new(), time: String::new() };
+    for (name, value) in Url::parse(&format!("http://localhost/?{form}")).iter().flat_map(Url::query_pairs) {
+        match &*name {
+            "query" => asked.query = value.into_owned(),
+            "time" => asked.time = value.into_owned(),
+            _ => {}
+        }
+    }
     json(answer(&shared, &asked))
 }
 

@@ -42,6 +42,18 @@ pub fn find_prometheus(name: &str) -> Result<PathBuf> {
     bail!("{name} is not there: run `make tools` first (with the same PROMETHEUS_FROM, if you set it)")
 }
 
+/// Returns the file of VictoriaMetrics, or nothing on a machine without Debian's packages, where tests do without it.
+pub fn find_victoria_metrics() -> Result<Option<PathBuf>> {
+    let file = bin_folder()?.join("victoria-metrics-debian");
+    if file.is_file() {
+        return Ok(Some(file));
+    }
+    if on_path("apt-get").is_some() {
+        bail!("{} is not there: run `make tools` first", file.display());
+    }
+    Ok(None)
+}
+
 fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|file| file.is_file())
 }

@@ -11,6 +11,7 @@ mod page;
 mod rules;
 mod security;
 mod usage;
+mod victoria;
 mod world;
 
 use world::World;
@@ -25,6 +26,7 @@ async fn behind_the_aggregation_layer() {
     security::who_is_nobody_or_may_not(&world).await;
     security::the_certificate_changes_under_load(&world).await;
     hpa::a_deployment_follows_its_queue(&world).await;
+    victoria::another_source_says_the_same(&world).await;
     rules::a_configuration_of_prometheus_adapter(&world).await;
     rules::an_hpa_follows_object_and_external_metrics(&world).await;
     usage::kubectl_top(&world).await;

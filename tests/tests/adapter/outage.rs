@@ -4,12 +4,14 @@ use rbg_autoscaler_tests::{control_plane::Component, harness::eventually};
 
 use crate::world::{PATIENCE, World};
 
+/// A signal that no other test asks for.
+pub const FRESH: &str = "pending_tokens";
+
 pub async fn prometheus_goes_and_comes_back(world: &World) {
     world.plane.stop_component(Component::Prometheus).await;
-    let fresh = world.path("v1beta2", "pods/*/pending_tokens?labelSelector=app%3Dfirst");
+    let fresh = world.path("v1beta2", &format!("pods/*/{FRESH}?labelSelector=app%3Dfirst"));
     let error = world.raw(&fresh).await.unwrap_err().to_string();
-    let cause =
-        format!("503: pending_tokens: prometheus at {}: connection refused", world.plane.prometheus_url());
+    let cause = format!("503: {FRESH}: prometheus at {}: connection refused", world.plane.prometheus_url());
     assert_eq!(error, cause, "the message is the cause");
 
     // The API itself stays: kube-apiserver must not take it for gone, nor must probes.

@@ -1,6 +1,9 @@
 //! A control plane with Prometheus, simulated engines and the adapter, registered and available.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
@@ -53,28 +56,7 @@ impl World {
         let certificate = plane.pki().server("adapter", &Self::hosts().each_ref().map(String::as_str))?;
         let rules = plane.folder().join("adapter-rules.yaml");
         std::fs::write(&rules, format!("{}{}", crate::rules::CONFIG, crate::usage::CONFIG))?;
-        let mut adapter = Program::start(
-            "rbg-metrics-adapter",
-            &[
-                "rbg-metrics-adapter",
-                "--kubeconfig",
-                &kubeconfig.display().to_string(),
-                "--prometheus-url",
-                &plane.prometheus_url(),
-                "--interval=1s",
-                "--rate-window=5s",
-                &format!("--secure-port={port}"),
-                "--tls-cert-file",
-                &certificate.certificate.display().to_string(),
-                "--tls-private-key-file",
-                &certificate.key.display().to_string(),
-                "--config",
-                &rules.display().to_string(),
-                "--metrics-relist-interval=5s",
-                "-v=4",
-            ],
-            &[],
-        )?;
+        let mut adapter = adapter(&kubeconfig, &plane.prometheus_url(), port, &certificate, &rules)?;
         adapter.printed("pods listed", PATIENCE).await?;
         for version in ["v1beta1", "v1beta2"] {
             let service = ApiService::register(&client, GROUP, version, port, &plane.pki().ca()).await?;
@@ -194,6 +176,38 @@ spec:
     pub fn path(&self, version: &str, rest: &str) -> String {
         format!("/apis/{GROUP}/{version}/namespaces/{}/{rest}", self.namespace.name())
     }
+}
+
+/// Starts an adapter as the service account of `kubeconfig`.
+pub fn adapter(
+    kubeconfig: &Path,
+    source: &str,
+    port: u16,
+    certificate: &CertificateFiles,
+    rules: &Path,
+) -> Result<Program> {
+    Program::start(
+        "rbg-metrics-adapter",
+        &[
+            "rbg-metrics-adapter",
+            "--kubeconfig",
+            &kubeconfig.display().to_string(),
+            "--prometheus-url",
+            source,
+            "--interval=1s",
+            "--rate-window=5s",
+            &format!("--secure-port={port}"),
+            "--tls-cert-file",
+            &certificate.certificate.display().to_string(),
+            "--tls-private-key-file",
+            &certificate.key.display().to_string(),
+            "--config",
+            &rules.display().to_string(),
+            "--metrics-relist-interval=5s",
+            "-v=4",
+        ],
+        &[],
+    )
 }
 
 /// Asks an adapter itself, past kube-apiserver. Returns the status code and the text.
