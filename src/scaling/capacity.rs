@@ -41,6 +41,8 @@ pub(crate) fn apply(group: &mut GroupDraft<'_>) {
         }
         pending_first(group);
         if group.policy.capacity.mode == CapacityMode::Fit {
+            // What a partner's backoff leaves without its like takes no room from others.
+            ratio::refit(group);
             place(group, &mut limited);
         }
     }
@@ -82,7 +84,8 @@ fn pending_first(group: &mut GroupDraft<'_>) {
         let (Some(side), Some(draft)) = (side, draft) else { continue };
         side.high = side.replicas;
         let above = rollback::pending_above(draft);
-        let Some(least) = demanded(draft).filter(|_| above < draft.current()) else { continue };
+        let waits = above < draft.current().min(draft.proposal.replicas);
+        let Some(least) = demanded(draft).filter(|_| waits) else { continue };
         let to = draft.proposal.allowed(least.max(above));
         falls |= to < side.replicas;
         side.replicas = to.min(side.replicas);

@@ -10,8 +10,9 @@
 //! Without ordinals nobody can say which replicas form a gang: the unschedulable replicas, rounded up to gangs, are taken
 //! back, as long as every ready replica has a place in what remains.
 //!
-//! Only replicas that the count asks for are looked at; those beyond it, or being deleted, are on their way out. A ready
-//! replica that is being deleted still protects its gang: it may be replaced in place.
+//! Only replicas that the count asks for, and goes on to ask for, are looked at; those beyond it, or being deleted, are on
+//! their way out: a ready replica that goes anyway protects no gang below it. A ready replica that is being deleted still
+//! protects its gang: it may be replaced in place.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -54,8 +55,8 @@ pub(super) fn pending_above(draft: &RoleDraft<'_>) -> Replicas {
         return Replicas::new(gang.ceil_to_gang(current).get().saturating_sub(waiting.get())).min(current);
     }
     let gangs = gangs(draft);
-    let mut above = current;
-    for index in (0..current.get().div_ceil(gang.get())).rev() {
+    let mut above = kept(draft);
+    for index in (0..above.get().div_ceil(gang.get())).rev() {
         if gangs.get(&index).is_none_or(|gang| gang.ready > 0 || gang.waiting.is_none()) {
             break;
         }
@@ -150,10 +151,15 @@ fn gangs(draft: &RoleDraft<'_>) -> BTreeMap<u32, Gang> {
     gangs
 }
 
-/// The replicas that the count asks for.
+/// The replicas that the count asks for and goes on to ask for.
 fn own<'d>(draft: &'d RoleDraft<'_>) -> impl Iterator<Item = &'d ReplicaObservation> {
-    let current = draft.current().get();
-    draft.seen.replicas.iter().filter(move |replica| replica.ordinal.is_none_or(|ordinal| ordinal < current))
+    let kept = kept(draft).get();
+    draft.seen.replicas.iter().filter(move |replica| replica.ordinal.is_none_or(|ordinal| ordinal < kept))
+}
+
+/// How many replicas there are that the number so far does not take away.
+fn kept(draft: &RoleDraft<'_>) -> Replicas {
+    draft.current().min(draft.proposal.replicas)
 }
 
 fn has_ordinals(draft: &RoleDraft<'_>) -> bool {

@@ -181,3 +181,16 @@ fn a_file_that_is_not_there_is_wrong_input() {
     assert_eq!(code, ExitCode::from(2));
     assert!(String::from_utf8_lossy(&err).contains("name a file, or - for standard input"));
 }
+
+#[test]
+fn the_examples_page_shows_what_is_answered_and_names_every_file() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/snapshots");
+    let page = std::fs::read_to_string(format!("{folder}/README.md")).expect("the page");
+    let example = std::fs::read_to_string(format!("{folder}/gang-rounding.yaml")).expect("the example");
+    let (_, table, _) = decide(&example, "table");
+    assert!(page.contains(&table), "the page shows another answer than\n{table}");
+    for entry in std::fs::read_dir(folder).expect("the folder") {
+        let name = entry.expect("a file").file_name().into_string().expect("UTF-8");
+        assert!(name == "README.md" || page.contains(&format!("]({name})")), "{name} is not on the page");
+    }
+}

@@ -1,6 +1,6 @@
 use super::*;
 use crate::scaling::{
-    ReplicaObservation,
+    ReplicaObservation, Stage,
     sketch::{Sketch, at, loading, ready, unschedulable},
 };
 
@@ -124,4 +124,14 @@ fn what_waits_at_the_end_can_go_at_once() {
         4,
         "without ordinals, whole gangs"
     );
+}
+
+#[test]
+fn a_ready_replica_that_goes_anyway_protects_none_below() {
+    let sketch = role("rrrluur", 3);
+    let mut group = sketch.draft();
+    let draft = group.roles[0].as_mut().expect("a role");
+    assert_eq!(judge(draft, TIMEOUT).take_back, None, "the ready one above protects them");
+    draft.proposal.move_to(Stage::Gang, Replicas::new(6), "WholeGangs", String::new);
+    assert_eq!(judge(draft, TIMEOUT).take_back.map(|(to, _)| to.get()), Some(3));
 }
