@@ -259,10 +259,10 @@ async fn a_refused_write_is_told_and_tried_again_at_the_next_tick() {
     queue(&mut reconciler, 0, &[("demo-decode-0", 20), ("demo-decode-1", 20)]);
     assert_eq!(
         turn(&mut reconciler, &server, 0).await,
-        Some(vec!["FailedRescale".to_owned(), "WriteFailed".to_owned()])
+        Some(vec!["FailedRescale".to_owned(), "ScalingAdapterRequired".to_owned()])
     );
     let status = server.last_status();
-    assert_eq!(status["conditions"][0]["reason"], "WriteFailed");
+    assert_eq!(status["conditions"][0]["reason"], "ScalingAdapterRequired");
     assert_eq!(status["roles"][0]["replicas"], 2);
     let server = Server::default();
     assert_eq!(
