@@ -3,7 +3,10 @@
 //! 0 = answered, 1 = could not be answered, 2 = the input is wrong (the message names the field, the value and the fix).
 
 mod decide;
+mod explain;
+mod live;
 mod signals;
+mod snapshot;
 mod table;
 
 use std::{
@@ -30,6 +33,12 @@ enum Command {
     /// List the named metrics that policies and HPAs can use
     #[command(long_about = signals::ABOUT, after_long_help = signals::EXAMPLES)]
     Signals(signals::Options),
+    /// Tell what happens to a group, why, and what would change it
+    #[command(long_about = explain::ABOUT, after_long_help = explain::EXAMPLES)]
+    Explain(explain::Options),
+    /// Print everything that the next decision on a live group sees
+    #[command(long_about = snapshot::ABOUT, after_long_help = snapshot::EXAMPLES)]
+    Snapshot(snapshot::Options),
     /// Print the CustomResourceDefinition
     #[command(after_long_help = "Examples:\n  kubectl rbga crds | kubectl apply -f -")]
     Crds,
@@ -55,6 +64,8 @@ enum CliError {
     File { path: String, source: io::Error },
     #[error("there is no signal {name:?}; write one of {known}")]
     UnknownSignal { name: String, known: String },
+    #[error("{0}")]
+    Live(#[from] live::LiveError),
     #[error("the CustomResourceDefinition cannot be made: {0}")]
     Crd(#[from] crd::CrdError),
     #[error("the answer cannot be written as YAML: {0}")]
@@ -70,6 +81,8 @@ pub fn run(arguments: Arguments, stdin: &mut dyn Read, out: &mut dyn Write, err:
     let result = match arguments.command {
         Command::Decide(options) => decide::run(&options, stdin, out, err),
         Command::Signals(options) => signals::run(&options, out),
+        Command::Explain(options) => explain::run(&options, stdin, out, err),
+        Command::Snapshot(options) => snapshot::run(&options, out, err),
         Command::Crds => {
             crd::yaml().map_err(CliError::from).and_then(|text| Ok(out.write_all(text.as_bytes())?))
         }

@@ -14,7 +14,7 @@ use rbg_autoscaler::metrics::{
     collector::{Clock, Collector, URGENT},
 };
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
@@ -25,6 +25,7 @@ use crate::{
     cache::{WorldEvent, room::Room, store::ObjectKey, watch::Watches},
     events::Recorder,
     health::Health,
+    live::{NoDecision, Question},
     observe::Metrics,
     reconcile::{Reconciler, Returned, Turn},
     telemetry::Telemetry,
@@ -55,6 +56,8 @@ pub struct Parts {
     pub sync_period: Duration,
     /// Says whether this process leads.
     pub leading: watch::Receiver<bool>,
+    /// What people ask.
+    pub questions: mpsc::Receiver<Question>,
     /// Is told how the loop does.
     pub health: Arc<Health>,
     /// Counts what the loop does.
@@ -115,6 +118,7 @@ impl ControlLoop {
                     let Some(event) = event else { break };
                     self.take(event);
                 }
+                Some(question) = self.parts.questions.recv() => self.ask(question),
                 Ok(()) = self.parts.leading.changed() => self.lead(),
                 Ok(()) = snapshots.changed() => {
                     let snapshot = snapshots.borrow_and_update().clone();
@@ -163,6 +167,16 @@ impl ControlLoop {
             self.everything();
         }
         self.parts.health.waits_for(&incomplete);
+    }
+
+    /// Has the group that somebody asks about decided on next.
+    fn ask(&mut self, question: Question) {
+        if !*self.parts.leading.borrow() {
+            // Who asked may have gone.
+            let _ = question.reply.send(Err(NoDecision::StandsBy));
+        } else if let Some(group) = self.reconciler.ask(question) {
+            self.enqueue(group);
+        }
     }
 
     fn lead(&mut self) {

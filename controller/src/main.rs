@@ -31,13 +31,16 @@ use rbg_autoscaler_controller::{
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
 };
 use tracing_subscriber::EnvFilter;
 
 /// Caches and decisions are very many small allocations of all ages, which the C library's allocator is slow at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// People who may ask at the same time.
+const QUESTIONS: usize = 16;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -79,7 +82,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let health = Arc::new(Health::new(clock()));
     let telemetry = Arc::new(Telemetry::default());
     let (stopped, mut stop_serving) = watch::channel(false);
-    let endpoints = Served { health: health.clone(), telemetry: telemetry.clone(), clock: clock.clone() };
+    let (ask, questions) = mpsc::channel(QUESTIONS);
+    let endpoints =
+        Served { health: health.clone(), telemetry: telemetry.clone(), clock: clock.clone(), questions: ask };
     let server = tokio::spawn(
         axum::serve(listener, router(endpoints))
             .with_graceful_shutdown(async move {
@@ -111,6 +116,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         clock,
         sync_period: options.sync_period,
         leading,
+        questions,
         health,
         telemetry,
     };

@@ -14,7 +14,7 @@ use rbg_autoscaler::{
     units::Replicas,
 };
 
-use crate::{ask::Answers, trend::Trend};
+use crate::{ask::Answers, trail::Trail, trend::Trend};
 
 /// A stored history that ends this long ago does not cover the present any more.
 const COVERED: SignedDuration = SignedDuration::from_secs(90);
@@ -42,6 +42,8 @@ pub struct PolicyMemory {
     told: HashMap<String, Timestamp>,
     /// How the token work of roles moves, by role.
     trends: HashMap<String, Trend>,
+    /// How roles came where they are, by role.
+    pub trails: HashMap<String, Trail>,
     /// What the metrics APIs answered and no decision has used yet.
     pub answers: Option<Answers>,
     /// Whether the last decision depended on the cluster's room.
@@ -63,6 +65,7 @@ impl PolicyMemory {
             counts: HashMap::new(),
             told: HashMap::new(),
             trends: HashMap::new(),
+            trails: HashMap::new(),
             answers: None,
             needs_room: false,
             waits_for_room: None,
@@ -144,6 +147,16 @@ impl PolicyMemory {
         let roles = self.policy.iter().flat_map(|policy| &policy.roles);
         let asleep = roles.filter(|role| self.counts.get(&role.name) == Some(&Replicas::ZERO));
         asleep.filter_map(|role| role.scale_to_zero.as_ref())
+    }
+
+    /// Follows how roles come where they are.
+    pub fn follow(&mut self, roles: &[RoleStatus], now: Timestamp) {
+        for role in roles {
+            match self.trails.get_mut(&role.name) {
+                Some(trail) => trail.note(role, now),
+                None => self.trails.entry(role.name.clone()).or_default().note(role, now),
+            }
+        }
     }
 
     /// Takes note of a count that we wrote ourselves.

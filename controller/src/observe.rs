@@ -3,6 +3,7 @@
 //! Also says where each role's count is written, because that belongs to the same moment: a decision is only ever
 //! applied to the objects that it was made from.
 
+mod document;
 mod gang_scheduling;
 mod readings;
 mod room;
@@ -13,12 +14,14 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use rbg_autoscaler::{
     api::{
+        autoscaler::RoleBasedGroupAutoscaler,
         rbg::{Role, RoleBasedGroup, RoleStatus, scaling_adapter_name},
         replica::{ReplicaFold, RolePod},
+        snapshot::ScalingSnapshot,
     },
     metrics::Snapshot,
     policy::{Policy, RolePolicy},
-    scaling::{Observation, RoleObservation, Settings},
+    scaling::{Observation, RoleHistory, RoleObservation, Settings},
     units::Replicas,
 };
 
@@ -108,6 +111,35 @@ pub fn observe(
         observed.targets.push(Some(target));
     }
     observed
+}
+
+/// What was seen of one policy and is to be told as a document.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The policy's object.
+    pub autoscaler: &'a RoleBasedGroupAutoscaler,
+    /// The policy.
+    pub policy: &'a Policy,
+    /// What was observed.
+    pub observed: &'a Observed,
+    /// The histories that the decision started from.
+    pub before: &'a [RoleHistory],
+    /// The time of the decision.
+    pub now: Timestamp,
+}
+
+/// Returns what a decision saw as a document: a decision on it is the live one.
+pub fn document(
+    sources: Sources<'_>,
+    key: &ObjectKey,
+    group: &RoleBasedGroup,
+    answers: &Answers,
+    seen: Seen<'_>,
+) -> ScalingSnapshot {
+    let Sources { world, metrics } = sources;
+    let settings = seen.observed.observation.settings;
+    let scene = Scene { world, metrics, key, group, answers, settings, now: seen.now };
+    scene.document(seen.autoscaler, &seen.policy.roles, seen.observed, seen.before)
 }
 
 /// What one group is seen with.

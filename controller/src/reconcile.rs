@@ -3,6 +3,7 @@
 //! Observing and deciding work on the caches and cost no request; when there is something to write or to tell, an
 //! errand goes to the API server. While it is under way its group waits and the others go on.
 
+mod asked;
 mod awaiting;
 mod errand;
 
@@ -31,10 +32,11 @@ use crate::{
     events::Recorder,
     inline::{self, Plan},
     ledger::{Ledger, Raise},
+    live::Questions,
     memory::{PolicyMemory, QUIET},
     observe::{
-        Metrics, Sources, Unwritable, ineffective_gang_scheduling, may_roll_back, observe, see_room,
-        signals_of_tokens,
+        Metrics, Observed, Seen, Sources, Unwritable, document, ineffective_gang_scheduling, may_roll_back,
+        observe, see_room, signals_of_tokens,
     },
     report::{self, Group},
     telemetry::Figures,
@@ -53,6 +55,8 @@ pub struct Reconciler {
     policies: HashMap<ObjectKey, PolicyMemory>,
     /// Room that was given away and that nobody sees taken yet.
     ledger: Ledger,
+    /// What people ask of the next decisions.
+    questions: Questions,
 }
 
 /// What is remembered of one group.
@@ -309,15 +313,10 @@ impl Reconciler {
         if memory.needs_room {
             self.world.room.need(now);
         }
-        let (mut decided, mut edits) = (None, Vec::new());
+        let (mut decided, mut edits, mut told) = (None, Vec::new(), None);
         match (&memory.policy, group) {
             (Err(problem), _) => known.invalid = Some(problem.clone()),
-            (Ok(_), None) => {
-                known.missing_group = Some(match self.world.groups.invalid(key) {
-                    Some(error) => format!("the RoleBasedGroup {} cannot be read: {error}", key.name),
-                    None => format!("there is no RoleBasedGroup {} in this namespace", key.name),
-                });
-            }
+            (Ok(_), None) => known.missing_group = Some(why_there_is_no_group(&self.world, key)),
             (Ok(_), Some(_)) if known.conflict.is_some() => {}
             // A signal that is used for the first time answers in a moment; deciding now would tell of a failure.
             (Ok(policy), Some(_)) if signals_of(policy).any(|signal| self.metrics.is_awaited(signal)) => {
@@ -357,11 +356,13 @@ impl Reconciler {
                 }
                 let decision = decide(&policy, &observed.observation, &before, now);
                 memory.waits_for_room = waits_for_room(&decision);
-                known.missing_roles = missing(&policy, &observed.targets);
-                known.adapter_required =
-                    first(&policy, &observed.targets, |why| matches!(why, Unwritable::NeedsScalingAdapter));
-                known.conflict = first(&policy, &observed.targets, |why| matches!(why, Unwritable::Rival(_)));
-                known.write_failed = unwritable(&policy, &observed.targets, &decision.writes);
+                if self.questions.is_asked(&policy_key) {
+                    let sources = Sources { world: &self.world, metrics: &self.metrics };
+                    let (policy, observed, before) = (&*policy, &observed, &before[..]);
+                    let seen = Seen { autoscaler, policy, observed, before, now };
+                    told = Some(document(sources, key, group, &answers, seen));
+                }
+                judge_targets(&mut known, &policy, &observed, &decision);
                 let writes = writes(&policy, &observed.targets, &decision.writes);
                 let group_version = group.resource_version();
                 let made = Decided { policy, observed, decision, before, writes, group_version };
@@ -382,7 +383,12 @@ impl Reconciler {
         let status = report.status(&[], now);
         if let Some(decided) = &report.decided {
             self.figures.note(key, &decided.policy, &status.roles);
+            memory.follow(&status.roles, now);
         }
+        self.questions.answer(&report.key, || {
+            let decided = report.decided.as_ref().map(|decided| (&*decided.policy, &decided.decision));
+            asked::answer(&report.key, memory, told, decided, &status)
+        });
         let is_quiet_time =
             memory.written_at.is_some_and(|at| now < at.checked_add(QUIET).unwrap_or(Timestamp::MAX));
         let writes = report.decided.as_ref().is_some_and(|decided| !decided.writes.is_empty());
@@ -397,6 +403,22 @@ impl Reconciler {
         }
         Judged::Nothing
     }
+}
+
+fn why_there_is_no_group(world: &World, key: &ObjectKey) -> String {
+    match world.groups.invalid(key) {
+        Some(error) => format!("the RoleBasedGroup {} cannot be read: {error}", key.name),
+        None => format!("there is no RoleBasedGroup {} in this namespace", key.name),
+    }
+}
+
+/// What stands in the way of writing roles.
+fn judge_targets(known: &mut Group, policy: &Policy, observed: &Observed, decision: &Decision) {
+    let targets = &observed.targets;
+    known.missing_roles = missing(policy, targets);
+    known.adapter_required = first(policy, targets, |why| matches!(why, Unwritable::NeedsScalingAdapter));
+    known.conflict = first(policy, targets, |why| matches!(why, Unwritable::Rival(_)));
+    known.write_failed = unwritable(policy, targets, &decision.writes);
 }
 
 /// Since when a decision has kept something back for want of room; `None` when it does not.

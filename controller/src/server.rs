@@ -1,20 +1,26 @@
-//! The endpoints for probes and Prometheus: `/livez`, `/readyz`, `/metrics`.
+//! The endpoints for probes and Prometheus: `/livez`, `/readyz`, `/metrics`; and for people: `/snapshots/NAMESPACE/NAME`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
-    extract::State,
+    Json, Router,
+    extract::{Path, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use rbg_autoscaler::metrics::collector::Clock;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    cache::store::ObjectKey,
     health::Health,
+    live::{NoDecision, Question},
     telemetry::{CONTENT_TYPE, Telemetry},
 };
+
+/// How long a decision may let wait who asked for it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the endpoints answer from.
 #[derive(Clone)]
@@ -25,6 +31,8 @@ pub struct Served {
     pub telemetry: Arc<Telemetry>,
     /// Reads the wall clock.
     pub clock: Clock,
+    /// Takes questions to the loop.
+    pub questions: mpsc::Sender<Question>,
 }
 
 /// Returns the endpoints.
@@ -34,6 +42,7 @@ pub fn router(served: Served) -> Router {
         .route("/healthz", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/snapshots/{namespace}/{name}", get(snapshot))
         .with_state(served)
 }
 
@@ -56,6 +65,32 @@ async fn metrics(State(served): State<Served>) -> Response {
     match served.telemetry.text() {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Answers with the next decision on a policy, or on the group of that name.
+async fn snapshot(State(served): State<Served>, Path((namespace, name)): Path<(String, String)>) -> Response {
+    let (reply, answer) = oneshot::channel();
+    let about = ObjectKey::new(namespace, name);
+    if served.questions.try_send(Question { about, reply }).is_err() {
+        return (StatusCode::TOO_MANY_REQUESTS, "too many people ask at the same time; try again")
+            .into_response();
+    }
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(Ok(live))) => Json(live).into_response(),
+        Ok(Ok(Err(why))) => {
+            let code = match why {
+                NoDecision::Unknown(_) => StatusCode::NOT_FOUND,
+                NoDecision::StandsBy => StatusCode::MISDIRECTED_REQUEST,
+                NoDecision::Undecided(..) => StatusCode::CONFLICT,
+            };
+            (code, why.to_string()).into_response()
+        }
+        _ => {
+            let why =
+                "no decision was made within 20 s: caches are filled, or a write is under way; try again";
+            (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+        }
     }
 }
 
@@ -82,6 +117,7 @@ mod tests {
             health: Arc::new(Health::new(Timestamp::UNIX_EPOCH)),
             telemetry: Arc::default(),
             clock: Arc::new(|| Timestamp::UNIX_EPOCH),
+            questions: mpsc::channel(1).0,
         };
         assert_eq!(ask(&served, "/livez").await, (StatusCode::OK, "ok".to_owned()));
         let (status, why) = ask(&served, "/readyz").await;

@@ -5,7 +5,9 @@
 mod convert;
 #[cfg(test)]
 mod examples;
+mod export;
 mod fields;
+mod live;
 mod parse;
 mod reading;
 mod room;
@@ -22,6 +24,7 @@ use k8s_openapi::{
 use serde::{Deserialize, Serialize};
 
 pub use convert::DecisionInput;
+pub use live::{LiveDecision, TrailPoint};
 
 use super::autoscaler::RoleBasedGroupAutoscalerSpec;
 use crate::{
@@ -117,6 +120,9 @@ pub struct AutoscalerObject {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RoleSnapshot {
+    /// Whether the group lacks this role of the policy; nothing else of it is looked at then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<bool>,
     /// The count that the group asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec_replicas: Option<i32>,
@@ -240,6 +246,12 @@ pub struct CapacitySnapshot {
     /// Room that earlier decisions took and whose pods are not bound yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reserved: Vec<ReservationSnapshot>,
+    /// What pods that are not listed take, summed by node; when it is given, the roles' own pods are part of it or listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Vec<ReservationSnapshot>>,
+    /// Why the nodes are not known, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
 }
 
 /// Room on a node that an earlier decision took.
@@ -251,6 +263,9 @@ pub struct ReservationSnapshot {
     /// What was taken, by resource.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<String, MilliValue>,
+    /// The host ports that are taken, such as `8080/TCP`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
 }
 
 /// What `decide` answers; field for field as in the status.

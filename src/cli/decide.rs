@@ -71,7 +71,7 @@ pub(super) fn run(
     Ok(())
 }
 
-fn read(path: &str, stdin: &mut dyn Read) -> Result<String, CliError> {
+pub(super) fn read(path: &str, stdin: &mut dyn Read) -> Result<String, CliError> {
     let mut text = String::new();
     let result = if path == "-" {
         stdin.read_to_string(&mut text)
@@ -86,7 +86,7 @@ fn read(path: &str, stdin: &mut dyn Read) -> Result<String, CliError> {
     clippy::disallowed_methods,
     reason = "the program's edge: a document without `now` is decided at present"
 )]
-fn present() -> Timestamp {
+pub(super) fn present() -> Timestamp {
     Timestamp::now()
 }
 

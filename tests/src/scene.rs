@@ -99,12 +99,22 @@ impl Scene {
 
     /// Starts the controller, with more flags, and waits until it is ready.
     pub async fn start_controller(&mut self, more: &[&str]) -> Result<()> {
+        self.launch("127.0.0.1", more, &[]).await
+    }
+
+    /// As [`Self::start_controller`], in the name of a pod and reachable on every address of this machine.
+    pub async fn start_controller_as(&mut self, pod: &str, more: &[&str]) -> Result<()> {
+        self.launch("0.0.0.0", more, &[("HOSTNAME", pod)]).await
+    }
+
+    async fn launch(&mut self, address: &str, more: &[&str], env: &[(&str, &str)]) -> Result<()> {
         self.port = free_port()?;
-        let listen = format!("127.0.0.1:{}", self.port);
+        let listen = format!("{address}:{}", self.port);
         let mut flags: Vec<_> = self.flags.iter().map(String::as_str).collect();
         flags.extend(["--listen", listen.as_str()]);
         flags.extend(more);
-        self.controller = Some(Program::start("rbg-autoscaler", &flags, &[])?);
+        self.controller = Some(Program::start("rbg-autoscaler", &flags, env)?);
+        let listen = format!("127.0.0.1:{}", self.port);
         eventually("the controller is ready", PATIENCE, async || {
             let answer = reqwest::get(format!("http://{listen}/readyz")).await?;
             ensure!(answer.status().is_success(), "{}", answer.text().await?);
@@ -128,6 +138,11 @@ impl Scene {
     /// Takes the controller's process away, so that another one can be started beside it.
     pub fn take_controller(&mut self) -> Result<Program> {
         self.controller.take().context("the controller does not run")
+    }
+
+    /// Returns the port on which the controller serves its metrics.
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
     /// Returns what the controller's own metrics are.

@@ -96,7 +96,7 @@ impl Scene<'_> {
     }
 
     /// The fresh samples of a role's live pods. One older than its pod's start is of an earlier pod of that name.
-    fn samples(&self, signal: &metrics::Reading, role: &str) -> Vec<(&str, PodSample)> {
+    pub(super) fn samples(&self, signal: &metrics::Reading, role: &str) -> Vec<(&str, PodSample)> {
         let Some(samples) = signal.samples.of_namespace(&self.key.namespace) else { return Vec::new() };
         self.pods(role)
             .filter_map(|pod| {

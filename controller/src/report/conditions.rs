@@ -28,7 +28,7 @@ pub struct Group {
 }
 
 /// Returns the condition `Ready`.
-fn ready(group: &Group, mode: Mode) -> Condition {
+fn ready(group: &Group, mode: Mode, decided: &[Condition]) -> Condition {
     let no = |reason, message: &str| Condition::new("Ready", false, reason, message.to_owned());
     if let Some(problem) = &group.invalid {
         return no("InvalidPolicy", problem);
@@ -53,7 +53,13 @@ fn ready(group: &Group, mode: Mode) -> Condition {
         return no("WriteFailed", why);
     }
     match mode {
-        Mode::Enforce => Condition::new("Ready", true, "Scaling", "replicas follow the policy"),
+        Mode::Enforce => match decided.iter().find_map(trouble) {
+            Some((reason, condition)) => {
+                let message = format!("replicas follow the policy, but {}", condition.message);
+                Condition::new("Ready", true, reason, message)
+            }
+            None => Condition::new("Ready", true, "Scaling", "replicas follow the policy"),
+        },
         Mode::Recommend => {
             Condition::new("Ready", true, "Recommending", "decisions are reported and not written")
         }
@@ -61,9 +67,22 @@ fn ready(group: &Group, mode: Mode) -> Condition {
     }
 }
 
+/// Returns what a list of policies shows as the reason when a condition of the decision needs a look.
+fn trouble(condition: &Condition) -> Option<(&'static str, &Condition)> {
+    let reason = match (condition.type_.as_ref(), condition.status.as_ref(), condition.reason.as_ref()) {
+        ("MetricsHealthy", "False", "PartialMetric") => "MetricsPartial",
+        ("MetricsHealthy", "False", _) => "MetricsFailing",
+        ("CapacityLimited", "True", _) => "CapacityLimited",
+        ("RatioSatisfied", "False", _) => "RatioUnsatisfied",
+        ("Paused", "True", _) => "Paused",
+        _ => return None,
+    };
+    Some((reason, condition))
+}
+
 /// Returns the group's conditions: those of the decision, and what is known besides.
 pub fn readiness(group: &Group, mode: Mode, decided: Vec<Condition>) -> Vec<Condition> {
-    let mut conditions = vec![ready(group, mode)];
+    let mut conditions = vec![ready(group, mode, &decided)];
     if let Some(other) = &group.conflict {
         conditions.push(Condition::new("Conflict", true, "Conflict", other.clone()));
     }
@@ -133,7 +152,7 @@ mod tests {
         };
         let mut told = Vec::new();
         for step in 0..7 {
-            told.push(ready(&group, Mode::Recommend).reason);
+            told.push(ready(&group, Mode::Recommend, &[]).reason);
             match step {
                 0 => group.invalid = None,
                 1 => group.conflict = None,
@@ -153,6 +172,28 @@ mod tests {
             "Recommending",
         ];
         assert_eq!(told, want);
+    }
+
+    #[test]
+    fn a_list_of_policies_shows_which_needs_a_look() {
+        let condition = |type_, status, reason| Condition::new(type_, status, reason, "why");
+        for (decided, want) in [
+            (condition("MetricsHealthy", true, "AllAnswered"), ("Scaling", "replicas follow the policy")),
+            (
+                condition("MetricsHealthy", false, "FailedGetPodsMetric"),
+                ("MetricsFailing", "replicas follow the policy, but why"),
+            ),
+            (
+                condition("CapacityLimited", true, "RolledBack"),
+                ("CapacityLimited", "replicas follow the policy, but why"),
+            ),
+        ] {
+            let told = readiness(&Group::default(), Mode::Enforce, vec![decided]);
+            assert_eq!(
+                (told[0].reason.as_ref(), told[0].message.as_ref(), told[0].status.as_ref()),
+                (want.0, want.1, "True")
+            );
+        }
     }
 
     #[test]

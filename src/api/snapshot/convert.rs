@@ -81,6 +81,10 @@ impl ScalingSnapshot {
             };
             let path = format!("roles.{}", role.name);
             history.push(seen.history.clone().unwrap_or_default());
+            if seen.absent == Some(true) {
+                observation.roles.push(None);
+                continue;
+            }
             if self.capacity.is_some() {
                 own.extend(seen.pods.iter().cloned());
             }

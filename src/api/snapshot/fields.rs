@@ -2,6 +2,7 @@
 
 /// Every field of a snapshot document and of the policy in it.
 const FIELDS: &[&str] = &[
+    "absent",
     "after",
     "allocatable",
     "answeredAt",
@@ -63,6 +64,7 @@ const FIELDS: &[&str] = &[
     "podLevelResources",
     "pods",
     "podsPerReplica",
+    "ports",
     "policies",
     "promptTokensPerSecond",
     "ratios",
@@ -97,6 +99,7 @@ const FIELDS: &[&str] = &[
     "stabilizationWindowSeconds",
     "status",
     "statusReplicas",
+    "taken",
     "target",
     "templates",
     "throughput",
@@ -106,6 +109,7 @@ const FIELDS: &[&str] = &[
     "to",
     "tolerance",
     "type",
+    "unknown",
     "until",
     "value",
     "values",

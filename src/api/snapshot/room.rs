@@ -4,29 +4,38 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::CapacitySnapshot;
+use super::{CapacitySnapshot, ReservationSnapshot};
 use crate::scaling::{CapacityObservation, Reservation};
 
 /// Returns the room; pods of the roles that the document does not list again under `capacity` count as well.
 pub(super) fn convert(wire: CapacitySnapshot, own: Vec<Pod>) -> Arc<CapacityObservation> {
     let listed: BTreeSet<String> = wire.pods.iter().filter_map(|pod| pod.metadata.name.clone()).collect();
     let mut pods: Vec<Arc<Pod>> = wire.pods.into_iter().map(Arc::new).collect();
+    let own = if wire.taken.is_some() { Vec::new() } else { own };
     pods.extend(
         own.into_iter()
             .filter(|pod| pod.metadata.name.as_ref().is_none_or(|name| !listed.contains(name)))
             .map(Arc::new),
     );
-    let reserved = wire.reserved.into_iter().map(|reserved| Reservation {
-        node: reserved.node,
-        requests: reserved.requests.into_iter().collect(),
-        ports: Vec::new(),
-    });
     Arc::new(CapacityObservation {
         nodes: wire.nodes.map(Arc::new),
+        unknown: wire.unknown,
         pods,
-        reserved: reserved.collect(),
-        ..CapacityObservation::default()
+        taken: Arc::new(wire.taken.into_iter().flatten().map(reservation).collect()),
+        reserved: wire.reserved.into_iter().map(reservation).collect(),
     })
+}
+
+fn reservation(wire: ReservationSnapshot) -> Reservation {
+    let port = |text: &String| {
+        let (number, protocol) = text.split_once('/').unwrap_or((text, "TCP"));
+        Some((number.parse().ok()?, protocol.to_owned()))
+    };
+    Reservation {
+        node: wire.node,
+        requests: wire.requests.into_iter().collect(),
+        ports: wire.ports.iter().filter_map(port).collect(),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,100 @@
+//! What conditions and reasons mean, and what to do about them, for somebody who sees them for the first time.
+
+/// Returns what a condition means and, when there is something, what to do.
+pub(super) fn of(kind: &str, status: &str, reason: &str) -> Option<(&'static str, Option<&'static str>)> {
+    let told = match (kind, status, reason) {
+        ("Ready", "False", "InvalidPolicy") => {
+            ("the policy is wrong and nothing is scaled", Some("correct the field that the message names"))
+        }
+        ("Ready", "False", "GroupNotFound") => (
+            "there is nothing to scale",
+            Some("correct spec.groupRef.name, or create the RoleBasedGroup in this namespace"),
+        ),
+        ("Ready", "False", "RoleNotFound") => (
+            "some roles of the policy are not in the group",
+            Some("correct the names, or add the roles to the group"),
+        ),
+        ("Ready", "False", "WriteFailed") => (
+            "a count was decided on and could not be written",
+            Some("read the message; most often a permission is missing"),
+        ),
+        ("Ready", "False", "Conflict") | ("Conflict", "True", _) => (
+            "somebody else scales this too, so nothing is written",
+            Some("delete one of the two that the message names"),
+        ),
+        ("Ready", "False", "ScalingAdapterRequired") => (
+            "a RoleBasedGroupSet rewrites this group, so a count written into it would not last",
+            Some("give the role scalingAdapter: {enable: true} in the set's template"),
+        ),
+        ("Ready", "True", "Recommending") => {
+            ("decisions are reported and not written", Some("set spec.mode: Enforce to have them written"))
+        }
+        ("Ready", "True", "Disabled") => {
+            ("the policy is switched off", Some("set spec.mode: Enforce to switch it on"))
+        }
+        ("MetricsHealthy", "False", "PartialMetric") => (
+            "some pods did not answer: the sum is a lower bound, which may raise and never lower",
+            Some("look at the pods that the message names: are they scraped, do they serve /metrics?"),
+        ),
+        ("MetricsHealthy", "False", _) => (
+            "a metric does not answer: the role is not lowered while that lasts",
+            Some(
+                "check that the pods are scraped and that the metric's name is right; docs/alerts.md#rbgmetricmissing",
+            ),
+        ),
+        ("CapacityLimited", "True", "NoFit") => (
+            "no whole gang fits on the nodes now",
+            Some("add nodes or free some; it is tried again at once when a node joins or is freed"),
+        ),
+        ("CapacityLimited", "True", "RolledBack") => (
+            "gangs that found no room were taken back, so that they block nobody",
+            Some("add nodes or free some, or lower maxReplicas"),
+        ),
+        ("CapacityLimited", "True", "PartialGang") => (
+            "a gang runs only in part: some of its replicas find no room, the others serve",
+            Some("add nodes or free some; a gang with a ready replica is never taken back"),
+        ),
+        ("CapacityLimited", "Unknown", _) => (
+            "whether there is room cannot be told; gangs are created and taken back if they do not start",
+            None,
+        ),
+        ("RatioSatisfied", "False", _) => (
+            "a ratio between roles does not hold",
+            Some("the message names the bound that stands in the way; widen it or the ratio"),
+        ),
+        ("Paused", "True", _) => {
+            ("a direction is frozen by spec.hold", Some("empty spec.hold when it is no longer meant"))
+        }
+        ("InlineGone", "True", _) => (
+            "the policy was written inside the group and is no longer there",
+            Some("delete this object if that is meant"),
+        ),
+        ("ScalingActive", "False", "ScalingDisabled") => (
+            "the role was set to 0 by hand, which switches scaling off",
+            Some("set replicas to 1 or more to switch it on"),
+        ),
+        ("ScalingActive", "False", _) => (
+            "metrics are silent and no other asks for more: the count stands still",
+            Some("repair what is silent; fallback: {after, replicas} gives a count for when everything is"),
+        ),
+        ("AbleToScale", "False", "FailedGetScale") => (
+            "where the count is written does not exist yet",
+            Some("wait for RBG to create the scaling adapter; else look at RBG's log"),
+        ),
+        ("AbleToScale", "False", "FailedUpdateScale") => {
+            ("the count could not be written", Some("read the message; most often a permission is missing"))
+        }
+        ("ScalingLimited", "True", "TooManyReplicas") => {
+            ("maxReplicas is reached", Some("raise maxReplicas if the cluster has the room"))
+        }
+        ("ScalingLimited", "True", "TooFewReplicas") => ("minReplicas is reached", None),
+        ("ScalingLimited", "True", "ScaleUpLimit") => {
+            ("behavior.scaleUp allows no larger step at once; it goes on in steps", None)
+        }
+        ("ScalingLimited", "True", "ScaleDownLimit") => {
+            ("behavior.scaleDown allows no larger step at once; it goes on in steps", None)
+        }
+        _ => return None,
+    };
+    Some(told)
+}

@@ -1,0 +1,235 @@
+//! Asking the controller for the decision on a live group.
+//!
+//! The leader is found by its Lease and asked through the API server, or by the address that is given.
+
+use std::time::Duration;
+
+use clap::Args;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{GetParams, ListParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::Request,
+};
+use rbg_autoscaler::api::snapshot::LiveDecision;
+
+/// How long the controller may take: it answers with its next decision.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the cluster and the controller are.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Cluster {
+    /// The namespace of the policy; that of the kubeconfig's context without it
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// A kubeconfig file; without it $KUBECONFIG or ~/.kube/config
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<std::path::PathBuf>,
+    /// The context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// The controller's address, such as `http://127.0.0.1:8080` of a port-forward; without it the leader is found by its Lease
+    #[arg(long, value_name = "URL")]
+    controller: Option<String>,
+    /// The namespace of the controller and its Lease; all are searched without it
+    #[arg(long, value_name = "NAME")]
+    controller_namespace: Option<String>,
+    /// The name of the controller's Lease
+    #[arg(long, value_name = "NAME", default_value = "rbg-autoscaler")]
+    lease: String,
+    /// The port on which the controller serves its metrics
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    controller_port: u16,
+}
+
+/// Why the controller has not answered.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LiveError {
+    #[error(
+        "the cluster cannot be reached: {0}; name a kubeconfig with --kubeconfig, or the controller with --controller URL"
+    )]
+    Config(String),
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(std::io::Error),
+    #[error(
+        "the Lease {name} cannot be read: {why}; you need to get (with --controller-namespace) or list Leases, or name the controller with --controller URL"
+    )]
+    Lease { name: String, why: String },
+    #[error(
+        "no Lease {0} was found: is the controller running with --leader-elect? Else forward its port and name it: kubectl port-forward deploy/… 8080, then --controller http://127.0.0.1:8080"
+    )]
+    NoLease(String),
+    #[error("several Leases are named {name}, in {namespaces}; choose one with --controller-namespace")]
+    SeveralLeases { name: String, namespaces: String },
+    #[error("nobody holds the Lease {0}; the controller is starting or down, try again or look at its pods")]
+    NoLeader(String),
+    #[error(
+        "the leader {pod} cannot be asked: you need to get pods/proxy in the namespace {namespace} (kubectl auth can-i get pods/proxy -n {namespace}), or forward its port and name it with --controller http://127.0.0.1:8080"
+    )]
+    Forbidden { pod: String, namespace: String },
+    #[error(
+        "the leader {holder} is no pod of the namespace {namespace}; if the controller runs elsewhere name it: --controller http://HOST:8080"
+    )]
+    NoPod { holder: String, namespace: String },
+    #[error("the controller at {at} cannot be asked: {why}")]
+    Unreachable { at: String, why: String },
+    #[error("{0}")]
+    Refused(String),
+    #[error(
+        "the controller's answer is not understood: {0}; are the controller and this program of the same version?"
+    )]
+    Answer(String),
+}
+
+impl Cluster {
+    /// Asks for the next decision on a policy, or on the group of that name.
+    pub(super) fn ask(&self, name: &str) -> Result<LiveDecision, LiveError> {
+        // Fails when it was done already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let asking = async {
+            tokio::time::timeout(PATIENCE, self.asked(name)).await.unwrap_or_else(|_| {
+                Err(LiveError::Refused(format!("no answer within {} s; try again", PATIENCE.as_secs())))
+            })
+        };
+        runtime.map_err(LiveError::Runtime)?.block_on(asking)
+    }
+
+    async fn asked(&self, name: &str) -> Result<LiveDecision, LiveError> {
+        let text = match &self.controller {
+            Some(url) => self.by_address(url, name).await?,
+            None => self.by_lease(name).await?,
+        };
+        serde_json::from_str(&text).map_err(|error| LiveError::Answer(error.to_string()))
+    }
+
+    async fn by_address(&self, url: &str, name: &str) -> Result<String, LiveError> {
+        let namespace = match (&self.namespace, self.config().await) {
+            (Some(namespace), _) => namespace.clone(),
+            (None, Ok(config)) => config.default_namespace,
+            (None, Err(_)) => "default".to_owned(),
+        };
+        let unreachable =
+            |error: reqwest::Error| LiveError::Unreachable { at: url.to_owned(), why: chain(&error) };
+        let asked = format!("{}/snapshots/{namespace}/{name}", url.trim_end_matches('/'));
+        let answer = reqwest::get(asked).await.map_err(unreachable)?;
+        let is_good = answer.status().is_success();
+        let text = answer.text().await.map_err(unreachable)?;
+        if is_good { Ok(text) } else { Err(LiveError::Refused(text)) }
+    }
+
+    async fn by_lease(&self, name: &str) -> Result<String, LiveError> {
+        let config = self.config().await?;
+        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|error| LiveError::Config(chain(&error)))?;
+        let lease = self.find_lease(&client).await?;
+        let home = lease.namespace().unwrap_or_default();
+        let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+        if holder.is_empty() {
+            return Err(LiveError::NoLeader(format!("{home}/{}", self.lease)));
+        }
+        let pod = pod_of(&holder);
+        let path = format!(
+            "/api/v1/namespaces/{home}/pods/{pod}:{}/proxy/snapshots/{namespace}",
+            self.controller_port
+        );
+        let request = Request::new(path)
+            .get(name, &GetParams::default())
+            .map_err(|error| LiveError::Answer(error.to_string()))?;
+        match client.request_text(request).await {
+            Ok(text) => Ok(text),
+            Err(kube::Error::Api(status)) => Err(refusal(&status, pod, &holder, home)),
+            Err(error) => Err(LiveError::Unreachable { at: format!("{home}/{pod}"), why: chain(&error) }),
+        }
+    }
+
+    async fn find_lease(&self, client: &Client) -> Result<Lease, LiveError> {
+        let cannot = |error: kube::Error| LiveError::Lease { name: self.lease.clone(), why: chain(&error) };
+        if let Some(namespace) = &self.controller_namespace {
+            let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+            let found = leases.get_opt(&self.lease).await.map_err(cannot)?;
+            return found.ok_or_else(|| LiveError::NoLease(format!("{namespace}/{}", self.lease)));
+        }
+        let named = ListParams::default().fields(&format!("metadata.name={}", self.lease));
+        let mut found = Api::<Lease>::all(client.clone()).list(&named).await.map_err(cannot)?.items;
+        match (found.pop(), found.is_empty()) {
+            (Some(lease), true) => Ok(lease),
+            (Some(lease), false) => {
+                found.push(lease);
+                let namespaces: Vec<_> = found.iter().filter_map(ResourceExt::namespace).collect();
+                Err(LiveError::SeveralLeases { name: self.lease.clone(), namespaces: namespaces.join(", ") })
+            }
+            (None, _) => Err(LiveError::NoLease(self.lease.clone())),
+        }
+    }
+
+    async fn config(&self) -> Result<Config, LiveError> {
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        let kubeconfig = match &self.kubeconfig {
+            Some(file) => Kubeconfig::read_from(file),
+            None => Kubeconfig::read(),
+        };
+        let config = match kubeconfig {
+            Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await,
+            Err(error) => Err(error),
+        };
+        config.map_err(|error| LiveError::Config(chain(&error)))
+    }
+}
+
+/// The pod of an identity, which is the host's name, the process and the time of its start.
+fn pod_of(holder: &str) -> &str {
+    let mut rest = holder;
+    for _ in 0..2 {
+        match rest.rsplit_once('-') {
+            Some((front, number)) if number.bytes().all(|digit| digit.is_ascii_digit()) => rest = front,
+            _ => return holder,
+        }
+    }
+    rest
+}
+
+/// What the API server, or the controller behind it, says.
+fn refusal(status: &kube::core::Status, pod: &str, holder: &str, namespace: String) -> LiveError {
+    let is_of_pods = status.details.as_ref().is_some_and(|details| details.kind == "pods");
+    match status.code {
+        403 => LiveError::Forbidden { pod: pod.to_owned(), namespace },
+        404 if is_of_pods => LiveError::NoPod { holder: holder.to_owned(), namespace },
+        503 if status.message.starts_with("error trying to reach service") => {
+            LiveError::Unreachable { at: format!("{namespace}/{pod}"), why: status.message.clone() }
+        }
+        _ => LiveError::Refused(status.message.clone()),
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_tells_its_pod() {
+        for (holder, pod) in [
+            ("rbg-autoscaler-7d9f-x2x4v-1-1795255200000000000", "rbg-autoscaler-7d9f-x2x4v"),
+            ("rbg-autoscaler-0-1-17", "rbg-autoscaler-0"),
+            ("somebody", "somebody"),
+            ("some-body", "some-body"),
+        ] {
+            assert_eq!(pod_of(holder), pod);
+        }
+    }
+}
