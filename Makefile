@@ -48,17 +48,22 @@ fuzz: prerequisites ## Feed everything that reads foreign bytes with broken ones
 	@fuzz/run $(TARGETS)
 
 .PHONY: bench
-bench: bench-decide bench-adapter ## Both benchmarks
+bench: bench-decide bench-controller bench-adapter ## All benchmarks
 
 .PHONY: bench-decide
 bench-decide: prerequisites ## What a decision and a full sync cost; fails when a goal is missed
 	cargo bench -p rbg-autoscaler --no-default-features --bench decide
 	cargo bench -p rbg-autoscaler-controller --bench sync
 
+.PHONY: bench-controller
+bench-controller: prerequisites tools ## The controller with 1,000 groups; fails when a goal is missed (QUICK=1: a first look)
+	cargo build --release -p rbg-autoscaler-controller -p rbg-autoscaler-tests --bin rbg-autoscaler --bin rbga-bench
+	target/release/rbga-bench controller $(if $(filter 1 yes true,$(QUICK)),--quick)
+
 .PHONY: bench-adapter
 bench-adapter: prerequisites tools ## The adapter beside prometheus-adapter; fails when a goal is missed (QUICK=1: a first look)
 	cargo build --release -p rbg-metrics-adapter -p rbg-autoscaler-tests --bin rbg-metrics-adapter --bin rbga-bench
-	target/release/rbga-bench $(if $(filter 1 yes true,$(QUICK)),--quick)
+	target/release/rbga-bench adapter $(if $(filter 1 yes true,$(QUICK)),--quick)
 
 .PHONY: lint
 lint: prerequisites ## Format, clippy and purity of the library

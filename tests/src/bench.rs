@@ -7,6 +7,7 @@
 pub mod client;
 pub mod cluster;
 pub mod contestant;
+pub mod controller;
 pub mod cores;
 pub mod load;
 pub mod process;

@@ -1,27 +1,48 @@
-//! `rbga-bench`: the metrics adapter beside prometheus-adapter. `make bench` runs it.
+//! `rbga-bench`: the programs at work on a real control plane. `make bench` runs it.
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use rbg_autoscaler_tests::bench::{self, Options};
 
-/// Measures rbg-metrics-adapter and prometheus-adapter side by side.
+/// Measures the programs at work on a real control plane.
 ///
-/// Starts a real control plane with 1,000 and then 10,000 pods and asks both adapters what the HPA controller asks them.
-/// Prints as it goes; ends with the goals, and fails when one is missed. Needs two cores and taskset (util-linux).
+/// adapter: rbg-metrics-adapter and prometheus-adapter side by side, with 1,000 and then 10,000 pods. Both are asked what
+/// the HPA controller asks them. Needs two cores and taskset (util-linux).
+///
+/// controller: rbg-autoscaler with 1,000 groups of three roles: what it writes while metrics are constant, its processor
+/// time and memory, and how long it takes from a metric in Prometheus to replicas.
+///
+/// Prints as it goes; ends with the goals, and fails when one is missed.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Args {
-    /// 1,000 pods and short loads: minutes instead of a quarter of an hour. Missed goals are only told.
+    /// What to measure.
+    #[arg(value_enum)]
+    what: What,
+    /// A tenth of the pods and short spans: minutes instead of a quarter of an hour. Missed goals are only told.
     #[arg(long)]
     quick: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// The metrics adapter.
+    Adapter,
+    /// The controller.
+    Controller,
 }
 
 // One thread: client and stand-in share a core with the control plane.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    match bench::run(Options { quick: args.quick }).await {
+    let options = Options { quick: args.quick };
+    let measured = match args.what {
+        What::Adapter => bench::run(options).await,
+        What::Controller => bench::controller::run(options).await,
+    };
+    match measured {
         Ok(is_met) if is_met || args.quick => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
