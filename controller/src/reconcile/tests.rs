@@ -299,7 +299,11 @@ async fn the_older_hand_written_policy_counts_and_the_others_say_so() {
             )
         })
         .collect();
-    assert_eq!((told[0].0.as_str(), &told[0].1), ("c-old", &json!("Scaling")));
+    assert_eq!(
+        (told[0].0.as_str(), &told[0].1),
+        ("c-old", &json!("MetricsFailing")),
+        "no pod has told its queue"
+    );
     assert_eq!(told[1].1, "Conflict");
     assert_eq!(told[2].2, "c-old scales this group; delete one of the two");
 }
