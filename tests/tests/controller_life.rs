@@ -101,15 +101,21 @@ async fn killed_while_writing(plane: &ControlPlane, hold: Hold) -> Result<()> {
     if hold == Hold::Answer {
         scene.queue("demo", "decode", 10.0);
     }
-    eventually("the standby leads and the step is taken", Duration::from_secs(20), async || {
+    // A decision between the scrapes of the two pods sees half of the new load and asks for 3.
+    let taken = eventually("the standby leads and the step is taken", Duration::from_secs(20), async || {
         ensure!(scene.metrics().await?.contains("rbg_autoscaler_leader 1"), "it does not lead yet");
-        ensure!(history.counts() == [2, 4], "{:?}", history.counts());
-        Ok(Some(()))
+        let counts = history.counts();
+        let is_taken = match hold {
+            Hold::Answer => matches!(counts[..], [2, 3..=4]),
+            Hold::Request => matches!(counts[..], [2, 4] | [2, 3, 4]),
+        };
+        ensure!(is_taken, "{counts:?}");
+        Ok(Some(counts))
     })
     .await?;
     scene.queue("demo", "decode", 10.0);
     throughout("the step is taken once and nothing shrinks", Duration::from_secs(4), async || {
-        ensure!(history.counts() == [2, 4], "{:?}", history.counts());
+        ensure!(history.counts() == taken, "{:?}", history.counts());
         Ok(())
     })
     .await

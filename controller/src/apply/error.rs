@@ -46,7 +46,7 @@ impl ApplyError {
     #[must_use]
     pub fn of_group_patch(self) -> Self {
         match self {
-            Self::Refused(error) if matches!(&*error, kube::Error::Api(status) if status.code == 403) => {
+            Self::Refused(error) if matches!(&*error, kube::Error::Api(status) if lacks_the_right(status)) => {
                 Self::NeedsScalingAdapter(error)
             }
             other => other,
@@ -75,6 +75,12 @@ impl ApplyError {
     }
 }
 
+/// Whether a refusal is one of authorization: admission webhooks and policies may answer 403 too, and say that they denied.
+fn lacks_the_right(status: &kube::core::Status) -> bool {
+    let denied = ["denied request", "denied the request"];
+    status.code == 403 && !denied.iter().any(|words| status.message.contains(words))
+}
+
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
@@ -101,6 +107,18 @@ mod tests {
             assert_eq!((error.class(), error.retry()), want, "{code}");
             let is_told = matches!(error.of_group_patch(), ApplyError::NeedsScalingAdapter(_));
             assert_eq!(is_told, code == 403, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_admission_denies_needs_no_scaling_adapter() {
+        for message in [
+            "admission webhook \"w\" denied the request: no",
+            "policy 'p' with binding 'p' denied request: no",
+        ] {
+            let status = Status::failure(message, "Forbidden").with_code(403).boxed();
+            let error = ApplyError::from_kube(kube::Error::Api(status)).of_group_patch();
+            assert!(matches!(error, ApplyError::Refused(_)), "{message}");
         }
     }
 }
