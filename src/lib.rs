@@ -3,9 +3,8 @@
 //! Dependencies point one way: `scaling → policy → units`, `metrics → units`, `api → policy`. Without the `io`
 //! feature there is no kube client, no tokio and no HTTP in the tree.
 
-#![expect(dead_code, reason = "the stages of a decision land one after another")]
-
 pub mod api;
+pub mod cause;
 #[cfg(test)]
 mod laws;
 pub mod metrics;

@@ -16,7 +16,7 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
 };
-use rbg_autoscaler::metrics::collector::Clock;
+use rbg_autoscaler::{cause::chain, metrics::collector::Clock};
 use rustls::sign::CertifiedKey;
 use serde_json::json;
 
@@ -214,16 +214,6 @@ async fn within<T>(
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<Result<T, kube::Error>, AuthorityError> {
     tokio::time::timeout(PATIENCE, request).await.map_err(|_| AuthorityError::Timeout(PATIENCE))
-}
-
-fn chain(error: &AuthorityError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ async fn get(client: &Client, path: &str) -> Result<String, String> {
     let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
     client.request_text(request).await.map_err(|error| match error {
         kube::Error::Api(status) => status.message.clone(),
-        other => crate::report::chain(&other),
+        other => rbg_autoscaler::cause::chain(&other),
     })
 }
 

@@ -14,13 +14,16 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams},
 };
-use rbg_autoscaler::api::autoscaler::{RoleBasedGroupAutoscaler, RoleBasedGroupAutoscalerStatus};
+use rbg_autoscaler::{
+    api::autoscaler::{RoleBasedGroupAutoscaler, RoleBasedGroupAutoscalerStatus},
+    cause::chain,
+};
 use serde_json::json;
 
 pub use self::{
     conditions::{Group, readiness},
     due::{changed, moved},
-    status::{Told, chain, status},
+    status::{Told, status},
     transitions::transitions,
 };
 use crate::{

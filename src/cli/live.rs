@@ -12,7 +12,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     core::Request,
 };
-use rbg_autoscaler::api::snapshot::LiveDecision;
+use rbg_autoscaler::{api::snapshot::LiveDecision, cause::chain};
 
 /// How long the controller may take: it answers with its next decision.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -201,20 +201,6 @@ fn refusal(status: &kube::core::Status, pod: &str, holder: &str, namespace: Stri
         }
         _ => LiveError::Refused(status.message.clone()),
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

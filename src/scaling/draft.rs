@@ -194,8 +194,6 @@ pub(crate) struct GroupDraft<'a> {
     pub policy: &'a Policy,
     /// What is seen.
     pub seen: &'a Observation,
-    /// The time of the decision.
-    pub now: Timestamp,
     /// In the order of the policy's roles; `None` for a role that the group lacks.
     pub roles: Vec<Option<RoleDraft<'a>>>,
     /// Conditions of the whole group, in the order in which stages add them.
@@ -238,7 +236,7 @@ impl<'a> GroupDraft<'a> {
                 due: Due::nothing(now),
             })
         });
-        Self { policy, seen, now, roles: roles.collect(), conditions: Vec::new(), due: Due::nothing(now) }
+        Self { policy, seen, roles: roles.collect(), conditions: Vec::new(), due: Due::nothing(now) }
     }
 }
 

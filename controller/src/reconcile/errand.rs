@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Client, Resource};
 use rbg_autoscaler::{
     api::autoscaler::{RoleBasedGroupAutoscaler, RoleBasedGroupAutoscalerStatus},
+    cause,
     policy::{Mode, Policy},
     scaling::{Decision, RoleHistory},
     units::Replicas,
@@ -272,7 +273,7 @@ async fn act_and_report(
             }
             Err(error) => {
                 returned.errors.push(error.class());
-                debug!(%group, role, from, to, error = report::chain(error), "did not rescale role");
+                debug!(%group, role, from, to, error = cause::chain(error), "did not rescale role");
             }
         }
     }
@@ -293,7 +294,7 @@ async fn act_and_report(
                 debug!(policy = %report.key, "policy is gone, nothing to report");
             }
             Err(error) => {
-                warn!(policy = %report.key, error = report::chain(&error), "could not report");
+                warn!(policy = %report.key, error = cause::chain(&error), "could not report");
                 returned.errors.push(error.class());
             }
         }

@@ -1,10 +1,9 @@
 //! The status of a policy: what was seen, decided and written, bounded in size.
 
-use std::error::Error;
-
 use jiff::Timestamp;
 use rbg_autoscaler::{
     api::autoscaler::{RoleBasedGroupAutoscalerStatus, RoleStatus},
+    cause::chain,
     policy::Policy,
     scaling::{Condition, Decision, MetricStatus, Phase, RoleDecision, RoleHistory, RoleObservation, Step},
     units::Replicas,
@@ -130,20 +129,6 @@ fn able_to_scale(told: &Told<'_>, index: usize, written: Option<&Written>) -> Op
         Err(ApplyError::Moved(_) | ApplyError::Postponed) => None,
         Err(error) => Some(Condition::new("AbleToScale", false, "FailedUpdateScale", chain(error))),
     }
-}
-
-/// Returns an error and its causes in one line, outermost first.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn bounded_metric(metric: &MetricStatus) -> MetricStatus {

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use rbg_autoscaler::{
     api::autoscaler::{RoleBasedGroupAutoscalerStatus, RoleStatus},
+    cause::chain,
     scaling::Condition,
 };
 
-use super::status::chain;
 use crate::{
     apply::{ApplyError, Written},
     events::{Happening, Severity},
