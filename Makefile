@@ -32,7 +32,7 @@ demo: tools ## Scale a simulated LLM fleet on a real control plane (SCENARIO=con
 
 .PHONY: test
 test: tools build ## Unit tests and end-to-end tests on a real control plane
-	cargo test --workspace
+	RUST_BACKTRACE=0 cargo test --workspace --no-fail-fast
 
 .PHONY: unit
 unit: prerequisites ## Only the tests that need no control plane
