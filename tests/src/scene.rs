@@ -7,10 +7,10 @@ mod usage;
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, events::v1::Event};
 use kube::{
     Api,
-    api::{DynamicObject, ListParams},
+    api::{ApiResource, DynamicObject, ListParams},
 };
 use rbg_autoscaler::{
     api::autoscaler::{RoleBasedGroupAutoscaler, RoleBasedGroupAutoscalerStatus},
@@ -215,6 +215,18 @@ impl Scene {
         self.fleet.pin(Target::role(self.namespace.name(), group, role), Pin::queue_length(requests));
     }
 
+    /// Has a role hold that many waiting requests in all: its first replica shows them, the others none.
+    ///
+    /// What the role needs is then the same whatever its size and whichever replicas were scraped since, and it changes at one
+    /// instant. Start with one replica, or let nothing lower the role at first: another replica may be scraped before the first.
+    /// The role's pods must have ordinals, so it may be anything but a Deployment.
+    pub fn total_queue(&self, group: &str, role: &str, requests: f64) {
+        // A leader of a leader-worker role has its own number behind that of its replica.
+        for first in [format!("{group}-{role}-0"), format!("{group}-{role}-0-0")] {
+            self.fleet.pin(Target::pod(self.namespace.name(), &first), Pin::queue_length(requests));
+        }
+    }
+
     /// Sends one request to a role: its gateway holds it until a replica serves.
     pub fn send_request(&self, group: &str, role: &str) -> Result<()> {
         let trace = Trace::parse("arrival_seconds,input_tokens,output_tokens\n0,64,16\n")?;
@@ -225,8 +237,11 @@ impl Scene {
 
     /// Returns a group as it is stored, with fields that RBG does not know.
     pub async fn group(&self, name: &str) -> Result<Value> {
-        let group = manifest::groups(&self.namespace.client(), self.namespace.name()).get(name).await?;
-        Ok(serde_json::to_value(group)?)
+        Ok(serde_json::to_value(self.groups().get(name).await?)?)
+    }
+
+    fn groups(&self) -> Api<DynamicObject> {
+        manifest::groups(&self.namespace.client(), self.namespace.name())
     }
 
     /// Returns the replicas that a role asks for.
@@ -348,7 +363,14 @@ impl Scene {
     /// Begins to note the replicas that a role asks for.
     pub async fn watch_role(&self, group: &str, role: &str) -> Result<History> {
         let role = role.to_owned();
-        History::start(&self.namespace, group, move |group| history::replicas(group, &role)).await
+        History::start(self.groups(), group, move |group| history::replicas(group, &role)).await
+    }
+
+    /// Begins to note the replicas that a Deployment asks for.
+    pub async fn watch_deployment(&self, name: &str) -> Result<History> {
+        let kind = ApiResource::erase::<Deployment>(&());
+        let api = Api::namespaced_with(self.namespace.client(), self.namespace.name(), &kind);
+        History::start(api, name, |found| found.data.pointer("/spec/replicas")?.as_u64()).await
     }
 
     /// Begins to note the replicas that several roles ask for together.
@@ -362,7 +384,7 @@ impl Scene {
             let counts: Option<Vec<_>> = roles.iter().map(|role| history::replicas(group, role)).collect();
             counts?.try_into().ok()
         };
-        History::start(&self.namespace, group, read).await
+        History::start(self.groups(), group, read).await
     }
 
     /// What policies of a group say, for messages.

@@ -90,10 +90,8 @@ async fn leader_workers(plane: &ControlPlane) -> Result<()> {
     scene.create_group("demo", [prefill]).await?;
     let history = scene.watch_role("demo", "prefill").await?;
     scene.pods_are_ready("demo", "prefill", 4).await?;
-    scene.queue("demo", "prefill", 25.0);
+    scene.total_queue("demo", "prefill", 25.0);
     history.ends_with(3).await?;
-    // Every replica shows what the sum over three leaders then asks for: three.
-    scene.queue("demo", "prefill", 10.0);
     scene.pods_are_ready("demo", "prefill", 12).await?;
     let status = scene
         .status_shows("demo-inline", "3 of 3", |status| status.summary.as_deref() == Some("prefill=3/3"))
@@ -112,23 +110,21 @@ async fn roles_changed_in_turn_keep_their_counts() {
 
 async fn in_turn(plane: &ControlPlane) -> Result<()> {
     let scene = Scene::start(plane, "turn").await?;
-    let prefill = scene.serving(Role::standalone("prefill", 2)).autoscaling(queue_policy());
-    let decode = scene.serving(Role::standalone("decode", 2)).autoscaling(queue_policy());
-    scene.queue("demo", "prefill", 10.0);
-    scene.queue("demo", "decode", 10.0);
+    let prefill = scene.serving(Role::standalone("prefill", 1)).autoscaling(queue_policy());
+    let decode = scene.serving(Role::standalone("decode", 1)).autoscaling(queue_policy());
+    scene.total_queue("demo", "prefill", 10.0);
+    scene.total_queue("demo", "decode", 10.0);
     scene.create_group("demo", [prefill, decode]).await?;
     let history = scene.watch_role("demo", "prefill").await?;
-    scene.pods_are_ready("demo", "prefill", 2).await?;
-    scene.pods_are_ready("demo", "decode", 2).await?;
-    scene.queue("demo", "prefill", 20.0);
-    scene.role_asks_for("demo", "prefill", 4).await?;
-    scene.queue("demo", "prefill", 10.0);
+    scene.pods_are_ready("demo", "prefill", 1).await?;
+    scene.pods_are_ready("demo", "decode", 1).await?;
+    scene.total_queue("demo", "prefill", 40.0);
+    history.ends_with(4).await?;
     scene.pods_are_ready("demo", "prefill", 4).await?;
-    scene.queue("demo", "decode", 15.0);
+    scene.total_queue("demo", "decode", 30.0);
     scene.role_asks_for("demo", "decode", 3).await?;
-    scene.queue("demo", "decode", 10.0);
     scene.pods_are_ready("demo", "decode", 3).await?;
-    ensure!(history.counts() == [2, 4], "the first role keeps its count: {:?}", history.counts());
+    ensure!(history.counts() == [1, 4], "the first role keeps its count: {:?}", history.counts());
     Ok(())
 }
 
@@ -214,11 +210,11 @@ async fn without_prometheus(plane: &ControlPlane) -> Result<()> {
     scene.create_group("demo", [decode]).await?;
     let history = scene.watch_role("demo", "decode").await?;
     scene.pods_are_ready("demo", "decode", 2).await?;
-    scene.queue("demo", "decode", 25.0);
+    scene.total_queue("demo", "decode", 25.0);
     history.ends_with(3).await?;
     scene.pods_are_ready("demo", "decode", 6).await?;
     scene.condition("demo-inline", "MetricsHealthy", "True", "AllAnswered").await?;
-    scene.queue("demo", "decode", 1.0);
+    scene.total_queue("demo", "decode", 1.0);
     history.ends_with(1).await?;
     Ok(())
 }

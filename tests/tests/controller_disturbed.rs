@@ -25,11 +25,11 @@ fn policy() -> Value {
 async fn the_api_server_may_restart() -> Result<()> {
     let plane = ControlPlane::start(Options::default()).await?;
     let scene = Scene::start(&plane, "restart").await?;
-    scene.queue("demo", "decode", 10.0);
-    scene.create_group("demo", [scene.serving(Role::standalone("decode", 2)).autoscaling(policy())]).await?;
+    scene.total_queue("demo", "decode", 10.0);
+    scene.create_group("demo", [scene.serving(Role::standalone("decode", 1)).autoscaling(policy())]).await?;
     scene.condition("demo-inline", "MetricsHealthy", "True", "AllAnswered").await?;
     plane.stop_component(Component::ApiServer).await;
-    scene.queue("demo", "decode", 20.0);
+    scene.total_queue("demo", "decode", 40.0);
     plane.start_component(Component::ApiServer).await?;
     scene.role_asks_for("demo", "decode", 4).await?;
     Ok(())
@@ -39,8 +39,8 @@ async fn the_api_server_may_restart() -> Result<()> {
 async fn a_policy_that_cannot_be_read_stops_no_other() -> Result<()> {
     let plane = ControlPlane::start(Options::default()).await?;
     let scene = Scene::start(&plane, "undecodable").await?;
-    scene.queue("demo", "decode", 10.0);
-    scene.create_group("demo", [scene.serving(Role::standalone("decode", 2)).autoscaling(policy())]).await?;
+    scene.total_queue("demo", "decode", 10.0);
+    scene.create_group("demo", [scene.serving(Role::standalone("decode", 1)).autoscaling(policy())]).await?;
     scene.condition("demo-inline", "MetricsHealthy", "True", "AllAnswered").await?;
     // As if it had been stored by another version.
     let crds: Api<CustomResourceDefinition> = Api::all(plane.client().await?);
@@ -58,7 +58,7 @@ async fn a_policy_that_cannot_be_read_stops_no_other() -> Result<()> {
         Ok(Some(()))
     })
     .await?;
-    scene.queue("demo", "decode", 20.0);
+    scene.total_queue("demo", "decode", 40.0);
     scene.role_asks_for("demo", "decode", 4).await?;
     Ok(())
 }
@@ -112,13 +112,12 @@ async fn a_group_applied_without_replicas_keeps_them() {
 
 async fn applied_without_replicas(plane: &ControlPlane) -> Result<()> {
     let scene = Scene::start(plane, "omitted").await?;
-    scene.queue("demo", "decode", 30.0);
+    scene.total_queue("demo", "decode", 30.0);
     let decode = scene.serving(Role::standalone("decode", 1).without("replicas"));
     let object = manifest("demo", [decode.autoscaling(policy())]);
     scene.apply(object.clone()).await?;
     let history = scene.watch_role("demo", "decode").await?;
     history.ends_with(3).await?;
-    scene.queue("demo", "decode", 10.0);
     scene.pods_are_ready("demo", "decode", 3).await?;
     throughout("the count stands", Duration::from_secs(5), async || {
         scene.apply(object.clone()).await?;
@@ -136,18 +135,17 @@ async fn a_group_applied_with_other_replicas_is_answered_once_each_time() {
 /// Whoever keeps counts in git and applies them again and again sees each of them answered, and is told why once.
 async fn applied_with_other_replicas(plane: &ControlPlane) -> Result<()> {
     let scene = Scene::start(plane, "other").await?;
-    scene.queue("demo", "decode", 20.0);
-    let decode = scene.serving(Role::standalone("decode", 2)).autoscaling(policy());
+    scene.total_queue("demo", "decode", 40.0);
+    let mut policy = policy();
+    policy["minReplicas"] = json!(2);
+    let decode = scene.serving(Role::standalone("decode", 2)).autoscaling(policy);
     let object = manifest("demo", [decode]);
     scene.apply(object.clone()).await?;
     let history = scene.watch_role("demo", "decode").await?;
     history.ends_with(4).await?;
-    scene.queue("demo", "decode", 10.0);
     scene.pods_are_ready("demo", "decode", 4).await?;
-    // The count in git is too low for what comes: twice as much for half the replicas.
     let mut want = vec![2, 4];
     for _ in 0..3 {
-        scene.queue("demo", "decode", 20.0);
         scene.apply(object.clone()).await?;
         want.extend([2, 4]);
         eventually("the policy's count again", Duration::from_secs(20), async || {
@@ -155,7 +153,6 @@ async fn applied_with_other_replicas(plane: &ControlPlane) -> Result<()> {
             Ok(Some(()))
         })
         .await?;
-        scene.queue("demo", "decode", 10.0);
         scene.pods_are_ready("demo", "decode", 4).await?;
     }
     let note = scene.event("demo-inline", "ReplicasEdited").await?;

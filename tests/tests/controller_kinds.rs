@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::Api;
+use rbg_autoscaler::api::autoscaler::RoleStatus;
 use rbg_autoscaler_tests::{
     control_plane::{ControlPlane, shared},
     fleet::{endpoint::Target, pin::Pin},
-    harness::eventually,
+    harness::{eventually, throughout},
     rbg::manifest::Role,
     scene::Scene,
 };
@@ -21,9 +20,18 @@ async fn every_kind_of_workload_is_counted_in_replicas() {
 
 async fn kinds(plane: &ControlPlane) -> Result<()> {
     let scene = Scene::start(plane, "kinds").await?;
-    let policy = || {
-        json!({"maxReplicas": 8, "metrics": [{"name": "queue_length", "target": "10"}],
+    // The pods of a Deployment have no ordinals: all of them show the queue, so that only its bound stops the role.
+    let policy = |name: &str| {
+        json!({"maxReplicas": if name == "deployment" { 3 } else { 8 },
+            "metrics": [{"name": "queue_length", "target": "10"}],
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": 2}}})
+    };
+    let queue = |name: &str, requests: f64| {
+        if name == "deployment" {
+            scene.queue("demo", name, requests);
+        } else {
+            scene.total_queue("demo", name, requests);
+        }
     };
     let lws = "leaderworkerset.x-k8s.io/v1/LeaderWorkerSet";
     let roles = [
@@ -34,13 +42,16 @@ async fn kinds(plane: &ControlPlane) -> Result<()> {
     ];
     let mut built = Vec::new();
     for (name, role, _) in &roles {
-        scene.queue("demo", name, 30.0);
-        built.push(scene.serving(role.clone()).autoscaling(policy()));
+        queue(name, 30.0);
+        built.push(scene.serving(role.clone()).autoscaling(policy(name)));
     }
     scene.create_group("demo", built).await?;
-    for (name, _, pods) in &roles {
-        scene.role_asks_for("demo", name, 3).await?;
-        scene.queue("demo", name, 10.0);
+    let mut histories = Vec::new();
+    for (name, _, _) in &roles {
+        histories.push(scene.watch_role("demo", name).await?);
+    }
+    for ((name, _, pods), history) in roles.iter().zip(&histories) {
+        history.ends_with(3).await?;
         scene.pods_are_ready("demo", name, 3 * pods).await?;
     }
     let all = "instances=3/3 deployment=3/3 stateful=3/3 leaders=3/3";
@@ -49,10 +60,12 @@ async fn kinds(plane: &ControlPlane) -> Result<()> {
     let sizes: Vec<_> = status.roles.iter().map(|role| role.pods_per_replica).collect();
     ensure!(sizes == [1, 1, 1, 2], "{sizes:?}");
     for (name, _, _) in &roles {
-        scene.queue("demo", name, 1.0);
+        queue(name, 1.0);
     }
-    for (name, _, pods) in &roles {
-        scene.role_asks_for("demo", name, 1).await?;
+    for ((name, _, pods), history) in roles.iter().zip(&histories) {
+        let counts = history.ends_with(1).await?;
+        // The watch may begin after the first step.
+        ensure!(counts == [1, 3, 1] || counts == [3, 1], "{name}: {counts:?}");
         scene.pods_are_ready("demo", name, *pods).await?;
     }
     Ok(())
@@ -146,71 +159,59 @@ async fn every_kind_of_metric(scene: &Scene) -> Result<()> {
     for (name, _) in &metrics {
         scene.role_asks_for("demo", name, 3).await?;
     }
-    let status = scene
-        .status_shows("demo-inline", "a value of each", |status| {
-            let has_value = |role: &rbg_autoscaler::api::autoscaler::RoleStatus| {
-                role.metrics.iter().all(|metric| metric.current.is_some() && metric.error.is_none())
+    // The status is written after the replicas.
+    scene
+        .status_shows("demo-inline", "a value of each and three replicas", |status| {
+            let is_told = |role: &RoleStatus| {
+                role.desired_replicas == 3
+                    && role.metrics.iter().all(|metric| metric.current.is_some() && metric.error.is_none())
             };
-            status.roles.len() == metrics.len() && status.roles.iter().all(has_value)
+            status.roles.len() == metrics.len() && status.roles.iter().all(is_told)
         })
         .await?;
-    ensure!(status.roles.iter().all(|role| role.desired_replicas == 3), "{status:?}");
     Ok(())
 }
 
 /// The same metric, bounds and behavior for a role and for a Deployment with an HPA: the same counts in the same order.
+///
+/// The load is one series of one pod, so that each of them reads either all of a change or nothing of it, whenever it looks. Then
+/// the behavior alone says what follows, however late somebody decides.
 async fn beside_an_hpa(scene: &Scene) -> Result<()> {
     let behavior = json!({
         "scaleUp": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 3}]},
         "scaleDown": {"stabilizationWindowSeconds": 3, "policies": [{"type": "Pods", "value": 3, "periodSeconds": 3}]},
     });
+    let metrics = json!([{"type": "External", "external": {
+        "metric": {"name": "waiting_in_all", "selector": {"matchLabels": {"rbg_role": "load"}}},
+        "target": {"type": "AverageValue", "averageValue": "10"}}}]);
     let (low, high) = (2, 7);
-    let role = json!({"minReplicas": low, "maxReplicas": high, "behavior": behavior.clone(),
-        "metrics": [{"name": "queue_length", "target": "10"}]});
-    scene.queue("twin", "engine", 10.0);
-    let engine = scene.serving(Role::standalone("engine", 2)).autoscaling(role);
-    scene.create_group("twin", [engine]).await?;
+    let role = json!({"minReplicas": low, "maxReplicas": high, "behavior": behavior.clone(), "metrics": metrics.clone()});
+    scene.queue("twin", "load", 20.0);
+    let load = scene.serving(Role::standalone("load", 1));
+    scene.create_group("twin", [load, Role::standalone("engine", 2).autoscaling(role)]).await?;
     scene.deployment("alone", 2).await?;
-    let pin = |queue: f64| {
-        let alone = Target::labels(scene.namespace().name(), &[("app", "alone")]);
-        scene.fleet().pin(alone, Pin::queue_length(queue));
-        scene.queue("twin", "engine", queue);
-    };
-    pin(10.0);
-    scene.pods_are_ready("twin", "engine", 2).await?;
     scene
         .apply(json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "alone"}, "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "alone"},
-            "minReplicas": low, "maxReplicas": high, "behavior": behavior,
-            "metrics": [{"type": "Pods", "pods": {"metric": {"name": "queue_length"},
-                "target": {"type": "AverageValue", "averageValue": "10"}}}]}}))
+            "minReplicas": low, "maxReplicas": high, "behavior": behavior, "metrics": metrics}}))
         .await?;
+    let (ours, theirs) = (scene.watch_role("twin", "engine").await?, scene.watch_deployment("alone").await?);
     scene.condition("twin-inline", "MetricsHealthy", "True", "AllAnswered").await?;
-    let (ours, deployments) =
-        (scene.watch_role("twin", "engine").await?, scene.namespace().api::<Deployment>());
-    let mut theirs: Vec<u64> = Vec::new();
-    for (queue, last) in [(40.0, 7), (0.0, 2)] {
-        pin(queue);
-        eventually(&format!("both are at {last}"), Duration::from_secs(60), async || {
-            let replicas = replicas(&deployments).await?;
-            if theirs.last() != Some(&replicas) {
-                theirs.push(replicas);
-            }
-            ensure!(
-                replicas == last && ours.counts().last() == Some(&last),
-                "{:?} and {theirs:?}",
-                ours.counts()
-            );
-            Ok(Some(()))
+    let steps: [(f64, &[u64]); 2] = [(70.0, &[2, 4, 6, 7]), (0.0, &[2, 4, 6, 7, 4, 2])];
+    for (queue, want) in steps {
+        scene.queue("twin", "load", queue);
+        for (who, history) in [("the role", &ours), ("the HPA", &theirs)] {
+            let last = want.last().copied().context("no steps")?;
+            let counts = history.ends_with(last).await?;
+            ensure!(counts == want, "{who} took {counts:?} instead of {want:?}");
+        }
+        // Longer than any period or window: what comes next must not depend on when this step was taken.
+        throughout("nobody goes on", Duration::from_secs(4), async || {
+            let counts = (ours.counts(), theirs.counts());
+            ensure!(counts.0 == want && counts.1 == want, "{counts:?}");
+            Ok(())
         })
         .await?;
     }
-    ensure!(ours.counts() == theirs, "we took {:?}, the HPA {theirs:?}", ours.counts());
-    ensure!(theirs == [2, 4, 6, 7, 4, 2], "{theirs:?}");
     Ok(())
-}
-
-async fn replicas(deployments: &Api<Deployment>) -> Result<u64> {
-    let spec = deployments.get("alone").await?.spec.context("a Deployment without spec")?;
-    Ok(u64::try_from(spec.replicas.context("a Deployment without replicas")?)?)
 }

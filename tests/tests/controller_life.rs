@@ -11,6 +11,7 @@ use rbg_autoscaler_tests::{
     scene::Scene,
 };
 use serde_json::json;
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn a_standby_takes_over_from_a_leader_that_was_killed() {
@@ -24,28 +25,31 @@ async fn takeover(plane: &ControlPlane) -> Result<()> {
     let flags: Vec<_> = lease.iter().map(String::as_str).collect();
     scene.start_controller(&flags).await?;
     leads(&scene, 1).await?;
-    let policy = json!({"maxReplicas": 8, "metrics": [{"name": "queue_length", "target": "10"}],
+    let policy = json!({"minReplicas": 2, "maxReplicas": 8, "metrics": [{"name": "queue_length", "target": "10"}],
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}}});
-    scene.queue("demo", "decode", 20.0);
+    scene.total_queue("demo", "decode", 40.0);
     scene.create_group("demo", [scene.serving(Role::standalone("decode", 2)).autoscaling(policy)]).await?;
     let history = scene.watch_role("demo", "decode").await?;
     history.ends_with(4).await?;
-    scene.queue("demo", "decode", 10.0);
     scene.pods_are_ready("demo", "decode", 4).await?;
 
     let mut first = scene.take_controller()?;
     scene.start_controller(&flags).await?;
     leads(&scene, 0).await?;
     first.kill();
-    // What it would have to do meanwhile, within 20 s of the leader's death.
-    scene.queue("demo", "decode", 15.0);
-    eventually("the standby raises the role", Duration::from_secs(20), async || {
+    let died = Instant::now();
+    // What it would have to do meanwhile.
+    scene.total_queue("demo", "decode", 60.0);
+    eventually("the standby raises the role", Duration::from_secs(40), async || {
         let counts = history.counts();
         ensure!(counts.last() == Some(&6), "{counts:?}");
         Ok(Some(()))
     })
     .await?;
-    scene.queue("demo", "decode", 10.0);
+    let took = died.elapsed();
+    println!("a standby acted {:.1} s after the leader was killed", took.as_secs_f64());
+    // 15 s of the lease, a look at it, a collection: 17 s; the rest is for a machine that is busy with other things.
+    ensure!(took < Duration::from_secs(25), "{took:?}");
     leads(&scene, 1).await?;
     throughout("nothing shrinks for a change of leaders", Duration::from_secs(5), async || {
         ensure!(history.counts() == [2, 4, 6], "{:?}", history.counts());
@@ -58,7 +62,7 @@ async fn takeover(plane: &ControlPlane) -> Result<()> {
     scene.start_controller(&flags).await?;
     second.stop().await?;
     ensure!(second.log().contains("gave the lease back"), "{}", second.log());
-    eventually("the next one leads at once", Duration::from_secs(5), async || {
+    eventually("the next one leads before the lease would have ended", Duration::from_secs(12), async || {
         ensure!(scene.metrics().await?.contains("rbg_autoscaler_leader 1"), "not yet");
         Ok(Some(()))
     })
@@ -81,8 +85,8 @@ async fn killed_while_writing(plane: &ControlPlane, hold: Hold) -> Result<()> {
     let namespace = scene.namespace().name().to_owned();
     let flags = ["--leader-elect", "--lease-namespace", &namespace, "--lease-name", "test"];
     let gate = Gate::open(plane.client().await?).await?;
-    scene.queue("demo", "decode", 10.0);
-    let policy = json!({"maxReplicas": 8, "metrics": [{"name": "queue_length", "target": "10"}],
+    scene.total_queue("demo", "decode", 20.0);
+    let policy = json!({"minReplicas": 2, "maxReplicas": 8, "metrics": [{"name": "queue_length", "target": "10"}],
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}}});
     scene.create_group("demo", [scene.serving(Role::standalone("decode", 2)).autoscaling(policy)]).await?;
     let history = scene.watch_role("demo", "decode").await?;
@@ -95,27 +99,17 @@ async fn killed_while_writing(plane: &ControlPlane, hold: Hold) -> Result<()> {
     scene.start_controller(&flags).await?;
 
     gate.hold(hold, Method::PATCH, "/rolebasedgroups/demo");
-    scene.queue("demo", "decode", 20.0);
-    gate.holds_one(Duration::from_secs(20)).await?;
+    scene.total_queue("demo", "decode", 40.0);
+    gate.holds_one(Duration::from_secs(60)).await?;
     leader.kill();
-    if hold == Hold::Answer {
-        scene.queue("demo", "decode", 10.0);
-    }
-    // A decision between the scrapes of the two pods sees half of the new load and asks for 3.
-    let taken = eventually("the standby leads and the step is taken", Duration::from_secs(20), async || {
+    eventually("the standby leads and the step is taken", Duration::from_secs(40), async || {
         ensure!(scene.metrics().await?.contains("rbg_autoscaler_leader 1"), "it does not lead yet");
-        let counts = history.counts();
-        let is_taken = match hold {
-            Hold::Answer => matches!(counts[..], [2, 3..=4]),
-            Hold::Request => matches!(counts[..], [2, 4] | [2, 3, 4]),
-        };
-        ensure!(is_taken, "{counts:?}");
-        Ok(Some(counts))
+        ensure!(history.counts().len() > 1, "{:?}", history.counts());
+        Ok(Some(()))
     })
     .await?;
-    scene.queue("demo", "decode", 10.0);
     throughout("the step is taken once and nothing shrinks", Duration::from_secs(4), async || {
-        ensure!(history.counts() == taken, "{:?}", history.counts());
+        ensure!(history.counts() == [2, 4], "{:?}", history.counts());
         Ok(())
     })
     .await

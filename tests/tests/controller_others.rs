@@ -27,11 +27,11 @@ fn policy() -> Value {
     json!({"roles": [role]})
 }
 
-/// Two replicas whose queue asks for four.
-async fn group_that_wants_four(scene: &Scene, role: Role) -> Result<()> {
-    scene.queue("demo", "decode", 20.0);
-    scene.create_group("demo", [scene.serving(role)]).await?;
-    scene.pods_are_ready("demo", "decode", 2).await
+/// One replica whose queue asks for four.
+async fn group_that_wants_four(scene: &Scene) -> Result<()> {
+    scene.total_queue("demo", "decode", 40.0);
+    scene.create_group("demo", [scene.serving(Role::standalone("decode", 1))]).await?;
+    scene.pods_are_ready("demo", "decode", 1).await
 }
 
 async fn stays_at(scene: &Scene, replicas: u64) -> Result<()> {
@@ -50,7 +50,7 @@ async fn recommend_writes_nothing_and_the_policy_may_go() {
 
 async fn recommend(plane: &ControlPlane) -> Result<()> {
     let scene = Scene::start(plane, "recommend").await?;
-    group_that_wants_four(&scene, Role::standalone("decode", 2)).await?;
+    group_that_wants_four(&scene).await?;
     let mut recommending = policy();
     recommending["mode"] = json!("Recommend");
     scene.create_policy("p", "demo", recommending).await?;
@@ -61,13 +61,12 @@ async fn recommend(plane: &ControlPlane) -> Result<()> {
     };
     scene.status_shows("p", "4 desired", shows(4)).await?;
     scene.condition("p", "Ready", "True", "Recommending").await?;
-    stays_at(&scene, 2).await?;
+    stays_at(&scene, 1).await?;
     scene.create_policy("p", "demo", policy()).await?;
     scene.role_asks_for("demo", "decode", 4).await?;
-    scene.queue("demo", "decode", 10.0);
     let policies: Api<RoleBasedGroupAutoscaler> = scene.namespace().api();
     policies.delete("p", &DeleteParams::default()).await?;
-    scene.queue("demo", "decode", 0.0);
+    scene.total_queue("demo", "decode", 0.0);
     stays_at(&scene, 4).await?;
     eventually("no figures of the role are left", Duration::from_secs(20), async || {
         ensure!(!scene.metrics().await?.contains("desired_replicas{"), "still there");
@@ -87,16 +86,15 @@ async fn conflicts(plane: &ControlPlane) -> Result<()> {
         "spec": {"maxReplicas": 2, "minReplicas": 2, "scaleTargetRef":
             {"apiVersion": "workloads.x-k8s.io/v1alpha2", "kind": "RoleBasedGroupScalingAdapter", "name": "demo-decode"}}});
     scene.apply(hpa).await?;
-    group_that_wants_four(&scene, Role::standalone("decode", 2)).await?;
+    group_that_wants_four(&scene).await?;
     scene.create_policy("first", "demo", policy()).await?;
     let told = scene.condition("first", "Ready", "False", "Conflict").await?;
     ensure!(told.message.contains("keda-hpa-decode"), "{}", told.message);
     scene.event("first", "Conflict").await?;
-    stays_at(&scene, 2).await?;
+    stays_at(&scene, 1).await?;
     let hpas: Api<k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler> = scene.namespace().api();
     hpas.delete("keda-hpa-decode", &DeleteParams::default()).await?;
     scene.role_asks_for("demo", "decode", 4).await?;
-    scene.queue("demo", "decode", 10.0);
     scene.condition("first", "Ready", "True", "Scaling").await?;
     // Creation times have whole seconds and the name decides between equal ones: z is the younger either way.
     scene.create_policy("z-second", "demo", policy()).await?;

@@ -1,4 +1,4 @@
-//! [`History`]: every count that roles ever asked for, as a watch tells it.
+//! [`History`]: every count that roles or Deployments ever asked for, as a watch tells it.
 
 use std::{
     fmt::Debug,
@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Result, ensure};
 use futures::StreamExt;
 use kube::{
+    Api,
     api::DynamicObject,
     runtime::{
         WatchStreamExt,
@@ -17,10 +18,7 @@ use kube::{
 };
 use tokio::task::JoinHandle;
 
-use crate::{
-    harness::{Namespace, eventually},
-    rbg::manifest,
-};
+use crate::harness::eventually;
 
 /// Every count that a role, or several at once, asked for since the watch began, without repetitions.
 #[derive(Debug)]
@@ -30,20 +28,19 @@ pub struct History<T = u64> {
 }
 
 impl<T: Clone + Debug + PartialEq + Send + 'static> History<T> {
-    /// Begins to watch what `read` finds in a group, and returns once the present is known.
+    /// Begins to watch what `read` finds in an object, and returns once the present is known.
     pub(super) async fn start(
-        namespace: &Namespace,
-        group: &str,
+        api: Api<DynamicObject>,
+        name: &str,
         read: impl Fn(&DynamicObject) -> Option<T> + Send + 'static,
     ) -> Result<Self> {
         let seen = Arc::<Mutex<Vec<T>>>::default();
         let note = Arc::clone(&seen);
-        let api = manifest::groups(&namespace.client(), namespace.name());
-        let config = watcher::Config::default().fields(&format!("metadata.name={group}"));
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let watching = tokio::spawn(async move {
             let mut events = std::pin::pin!(watcher(api, config).default_backoff().applied_objects());
             while let Some(event) = events.next().await {
-                let Some(replicas) = event.ok().and_then(|group| read(&group)) else { continue };
+                let Some(replicas) = event.ok().and_then(|object| read(&object)) else { continue };
                 let mut seen = note.lock().unwrap_or_else(PoisonError::into_inner);
                 if seen.last() != Some(&replicas) {
                     seen.push(replicas);
@@ -51,7 +48,7 @@ impl<T: Clone + Debug + PartialEq + Send + 'static> History<T> {
             }
         });
         let history = Self { seen, watching };
-        eventually("the watch of a role begins", Duration::from_secs(20), async || {
+        eventually("the watch of a count begins", Duration::from_secs(20), async || {
             ensure!(!history.counts().is_empty(), "nothing yet");
             Ok(Some(()))
         })
