@@ -24,8 +24,10 @@ use self::record::{Observed, acquired, is_held_by, new_lease, released};
 const DURATION: Duration = Duration::from_secs(15);
 /// How long the leader may try to renew before it gives up; shorter than the lease.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How often the lease is looked at.
+/// How often the leader renews the lease.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often a standby looks whether the leader still does; the sooner it sees the last renewal, the sooner it takes over.
+const LOOK: Duration = Duration::from_secs(1);
 /// One request may take this long.
 const REQUEST: Duration = Duration::from_secs(4);
 
@@ -69,6 +71,7 @@ impl Election {
         loop {
             let asked_at = Instant::now();
             let answer = timeout(REQUEST, self.attempt(&mut observed)).await;
+            let mut pause = if renewed.is_some() { RETRY } else { LOOK };
             match answer {
                 Ok(Ok(Attempt::Ours)) => {
                     if renewed.is_none() {
@@ -78,11 +81,13 @@ impl Election {
                     // Counted from before the request: the server may have begun the lease then.
                     renewed = Some(asked_at);
                 }
-                Ok(Ok(Attempt::Theirs)) if renewed.is_some() => {
+                Ok(Ok(Attempt::Theirs(_))) if renewed.is_some() => {
                     leads.send_replace(false);
                     return Err(ElectionError::Lost);
                 }
-                Ok(Ok(Attempt::Theirs | Attempt::Moved)) => {}
+                // Not a look later than the end of the lease.
+                Ok(Ok(Attempt::Theirs(rest))) => pause = pause.min(rest),
+                Ok(Ok(Attempt::Moved)) => {}
                 Ok(Err(error)) => warn!(%error, "could not ask for the lease"),
                 Err(_) => warn!("could not ask for the lease in time"),
             }
@@ -91,7 +96,7 @@ impl Election {
                 return Err(ElectionError::Lost);
             }
             tokio::select! {
-                () = sleep(RETRY) => {}
+                () = sleep(pause) => {}
                 _ = stop.wait_for(|stopped| *stopped) => {
                     if renewed.is_some() {
                         self.release().await;
@@ -109,9 +114,10 @@ impl Election {
             let lease = new_lease(&self.name, &self.identity, DURATION, now);
             return unless_moved(self.leases.create(&PostParams::default(), &lease).await);
         };
-        observed.look(&lease, Instant::now());
-        if !is_held_by(&lease, &self.identity) && !observed.is_over(&lease, Instant::now()) {
-            return Ok(Attempt::Theirs);
+        let looked_at = Instant::now();
+        observed.look(&lease, looked_at);
+        if !is_held_by(&lease, &self.identity) && !observed.is_over(&lease, looked_at) {
+            return Ok(Attempt::Theirs(observed.rest(&lease, looked_at)));
         }
         self.replace(&acquired(lease, &self.identity, DURATION, now)).await
     }
@@ -129,12 +135,12 @@ impl Election {
             if is_held_by(&lease, &self.identity) {
                 self.replace(&released(lease, now)).await
             } else {
-                Ok(Attempt::Theirs)
+                Ok(Attempt::Moved)
             }
         };
         match timeout(REQUEST, given_back).await {
             Ok(Ok(Attempt::Ours)) => info!("gave the lease back"),
-            Ok(Ok(Attempt::Theirs | Attempt::Moved)) => {}
+            Ok(Ok(Attempt::Theirs(_) | Attempt::Moved)) => {}
             Ok(Err(error)) => warn!(%error, "could not give the lease back"),
             Err(_) => warn!("could not give the lease back in time"),
         }
@@ -146,8 +152,8 @@ impl Election {
 enum Attempt {
     /// We hold it.
     Ours,
-    /// Another process holds it.
-    Theirs,
+    /// Another process holds it, for so much longer if it does not renew it.
+    Theirs(Duration),
     /// It changed while we looked.
     Moved,
 }

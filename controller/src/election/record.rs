@@ -24,6 +24,11 @@ fn record(lease: &Lease) -> Record {
     (holder, spec.and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0))
 }
 
+fn duration(lease: &Lease) -> Duration {
+    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+    Duration::from_secs(seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(15))
+}
+
 impl Observed {
     /// Notes the lease, and when it was last seen to change.
     pub(super) fn look(&mut self, lease: &Lease, now: Instant) {
@@ -36,10 +41,13 @@ impl Observed {
     /// Whether nobody holds the lease, or its holder has not renewed it for as long as it lasts.
     pub(super) fn is_over(&self, lease: &Lease, now: Instant) -> bool {
         let Some(((holder, _), since)) = &self.seen else { return false };
-        let spec = lease.spec.as_ref();
-        let seconds =
-            spec.and_then(|spec| spec.lease_duration_seconds).and_then(|seconds| u64::try_from(seconds).ok());
-        holder.is_none() || now.duration_since(*since) >= Duration::from_secs(seconds.unwrap_or(15))
+        holder.is_none() || now.duration_since(*since) >= duration(lease)
+    }
+
+    /// How long the lease will last yet, should its holder not renew it.
+    pub(super) fn rest(&self, lease: &Lease, now: Instant) -> Duration {
+        let since = self.seen.as_ref().map_or(now, |(_, since)| *since);
+        duration(lease).saturating_sub(now.duration_since(since))
     }
 }
 
@@ -103,6 +111,7 @@ mod tests {
         let start = Instant::now();
         observed.look(&lease, start);
         assert!(!observed.is_over(&lease, start + Duration::from_secs(14)));
+        assert_eq!(observed.rest(&lease, start + Duration::from_secs(14)), Duration::from_secs(1));
         assert!(observed.is_over(&lease, start + LASTS));
         let renewed = acquired(lease, "other", LASTS, at(86_410));
         observed.look(&renewed, start + Duration::from_secs(10));
