@@ -18,7 +18,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     ask::MetricsApis,
@@ -37,6 +37,8 @@ const BATCH: usize = 128;
 const ERRANDS: usize = 64;
 /// How long errands that are under way may take when the program ends.
 const FAREWELL: Duration = Duration::from_secs(15);
+/// How long events that wait may take then.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Room seldom comes alone: what waits for it tries once for all that comes within this time.
 const GATHER: Duration = Duration::from_millis(200);
 
@@ -318,6 +320,9 @@ impl ControlLoop {
             tokio::time::timeout(FAREWELL, async { while self.errands.join_next().await.is_some() {} });
         if finished.await.is_err() {
             error!(left = self.errands.len(), "ended before every errand was done");
+        }
+        if tokio::time::timeout(LAST_WORDS, self.parts.recorder.sent()).await.is_err() {
+            warn!("ended before every event was sent");
         }
     }
 }

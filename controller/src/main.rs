@@ -109,7 +109,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         clock.clone(),
     );
     let parts = Parts {
-        recorder: Recorder::start(client.clone(), host),
+        recorder: Recorder::start(&client, &host, telemetry.clone()),
         watches: cache::watch::start(&client, options.namespace.as_deref()),
         client,
         collector,
