@@ -8,7 +8,7 @@ mod pod;
 mod request;
 mod templates;
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use jiff::Timestamp;
 
@@ -79,7 +79,7 @@ impl<'a> ReplicaFold<'a> {
 
     /// Joins samples of pods to the replicas.
     ///
-    /// Only reporting pods speak. `listed` says whether the source answered anything, also pods without this metric.
+    /// Only reporting pods speak. Of two samples of one pod the newer counts, of equally new ones the larger. `listed` says whether the source answered anything, also pods without this metric.
     pub fn join<'s>(
         &self,
         samples: impl IntoIterator<Item = (&'s str, Sample)>,
@@ -106,14 +106,16 @@ impl<'a> ReplicaFold<'a> {
         speaks: impl Fn(&Member<'_>) -> bool,
     ) -> ReplicaSamples {
         let mut by_pod: Vec<Option<Sample>> = vec![None; self.members.len()];
-        let mut strays: Vec<(&str, Sample)> = Vec::new();
+        let mut strays: BTreeMap<&str, Sample> = BTreeMap::new();
         for (pod, sample) in samples {
             match self.places.binary_search_by(|(name, _)| (*name).cmp(pod)) {
-                Ok(place) => by_pod[self.places[place].1] = Some(sample),
-                Err(_) => match strays.iter_mut().find(|(name, _)| *name == pod) {
-                    Some(stray) => stray.1 = sample,
-                    None => strays.push((pod, sample)),
-                },
+                Ok(place) => {
+                    let slot = &mut by_pod[self.places[place].1];
+                    *slot = Some(slot.map_or(sample, |other| newer(other, sample)));
+                }
+                Err(_) => {
+                    strays.entry(pod).and_modify(|other| *other = newer(*other, sample)).or_insert(sample);
+                }
             }
         }
         let of_replica = |range: &Range<usize>| {
@@ -126,12 +128,7 @@ impl<'a> ReplicaFold<'a> {
             folded
         };
         let samples = self.ranges.iter().map(of_replica).collect();
-        ReplicaSamples {
-            samples,
-            strays: strays.into_iter().map(|(_, sample)| sample).collect(),
-            answered: listed,
-            requests: None,
-        }
+        ReplicaSamples { samples, strays: strays.into_values().collect(), answered: listed, requests: None }
     }
 
     /// Returns the requests of each replica in thousandths: the sum over its pods, or the HPA's complaint.
@@ -150,6 +147,11 @@ impl<'a> ReplicaFold<'a> {
         let pods = self.members.iter().filter(|member| member.reports);
         pods.map(|member| &**member.pod.name()).filter(|name| !answered(name)).map(str::to_owned).collect()
     }
+}
+
+/// Of two samples of one pod the one that counts, whatever their order.
+fn newer(a: Sample, b: Sample) -> Sample {
+    if (b.time, b.value) > (a.time, a.value) { b } else { a }
 }
 
 /// A sample's time is the oldest of its pods, its window the longest.

@@ -9,6 +9,7 @@ mod export;
 mod fields;
 mod live;
 mod parse;
+mod quantities;
 mod reading;
 mod room;
 #[cfg(test)]

@@ -75,7 +75,7 @@ fn requests_are_those_of_the_hpa() {
         match (answer, expect["error"].as_str()) {
             (Ok(requests), None) => {
                 let by_name = fold.replicas.iter().map(|replica| replica.name.clone()).zip(requests);
-                let got: std::collections::BTreeMap<_, _> = by_name.collect();
+                let got: BTreeMap<_, _> = by_name.collect();
                 let want = expect["requestsMilli"].as_object().expect("requests");
                 let want = want.iter().map(|(name, milli)| (name.clone(), int(milli))).collect();
                 assert_eq!(got, want, "{}", name(&vector));
@@ -151,6 +151,26 @@ fn without_a_leader_every_pod_reports() {
     assert_eq!(signal.samples, [Some(sample(7, 40, 60))], "a share: the largest");
     assert_eq!(signal.strays, [sample(1, 1, 1)]);
     assert_eq!(fold.join([samples[0]], Fold::Sum, true).samples, [None], "one of two is missing");
+}
+
+#[test]
+fn of_two_samples_of_one_pod_the_newer_counts_then_the_larger() {
+    let pods = pods(json!([{"metadata": {"name": "a"}}]));
+    let fold = ReplicaFold::of(&pods, 1);
+    for (name, samples, want) in [
+        ("the newer", [sample(9, 40, 30), sample(5, 50, 30)], 5),
+        ("of equally new ones the larger", [sample(9, 50, 30), sample(5, 50, 30)], 9),
+    ] {
+        let want = MilliValue::from_whole(want);
+        for pod in ["a", "gone"] {
+            for samples in [samples, [samples[1], samples[0]]] {
+                let joined = fold.join(samples.map(|sample| (pod, sample)), Fold::Sum, true);
+                let found: Vec<_> = joined.samples.iter().flatten().chain(&joined.strays).collect();
+                assert_eq!(found.len(), 1, "{name}");
+                assert_eq!(found[0].value, want, "{name}, {pod}");
+            }
+        }
+    }
 }
 
 #[test]

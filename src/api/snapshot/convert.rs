@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::{
     DecisionDocument, RoleDecisionDocument, RoleSnapshot, ScalingSnapshot, SnapshotSettings, WriteDocument,
-    reading, room,
+    quantities, reading, room,
 };
 use crate::{
     api::{
@@ -97,6 +97,12 @@ impl ScalingSnapshot {
                     .to_owned(),
             }),
         );
+        if let Some(capacity) = &self.capacity {
+            requests(&mut problems, "capacity", &capacity.pods);
+            for (index, node) in capacity.nodes.iter().flatten().enumerate() {
+                quantities::of_node(&mut problems, &format!("capacity.nodes[{index}]"), node);
+            }
+        }
         observation.capacity = self.capacity.map(|capacity| room::convert(capacity, own));
         if problems.is_empty() {
             Ok(DecisionInput { policy, observation, history, now, warnings })
@@ -176,7 +182,11 @@ fn convert_role(
             (count(&format!("templates[{index}].count"), Some(template.count), 1).unwrap_or(1), template.spec)
         })
         .collect();
+    for (index, (_, spec)) in templates.iter().enumerate() {
+        quantities::of_pod(problems, &format!("{path}.templates[{index}].spec"), spec);
+    }
     pod_names(problems, path, &seen.pods);
+    requests(problems, path, &seen.pods);
     let of_templates = templates.iter().map(|(count, _)| *count).sum::<u32>();
     let pods_per_replica = pods_per_replica.unwrap_or(of_templates.max(1));
     let pods: Vec<_> = seen.pods.into_iter().map(|pod| RolePod::new(pod, Arc::new)).collect();
@@ -222,6 +232,14 @@ fn pod_names(problems: &mut Vec<Problem>, path: &str, pods: &[Pod]) {
                 problems.push(Problem { field, message });
             }
             Some(_) => {}
+        }
+    }
+}
+
+fn requests(problems: &mut Vec<Problem>, path: &str, pods: &[Pod]) {
+    for (index, pod) in pods.iter().enumerate() {
+        if let Some(spec) = &pod.spec {
+            quantities::of_pod(problems, &format!("{path}.pods[{index}].spec"), spec);
         }
     }
 }

@@ -126,6 +126,31 @@ fn wrong_input_names_field_value_and_fix() {
             "specReplicas: 2, pods: [{metadata: {name: a}}, {metadata: {name: a}}, {}]",
             "roles.decode.pods[1].metadata.name: \"a\" is there twice; write each pod once",
         ),
+        (
+            "specReplicas: 2",
+            "specReplicas: 2, pods: [{metadata: {name: a}, spec: {containers: [{name: c, resources: {requests: {cpu: lots}}}]}}]",
+            "roles.decode.pods[0].spec.containers[0].resources.requests.cpu: \"lots\" is not a quantity; write a number",
+        ),
+        (
+            "specReplicas: 2",
+            "specReplicas: 2, templates: [{count: 1, spec: {containers: [], overhead: {memory: \"-1\"}}}]",
+            "roles.decode.templates[0].spec.overhead.memory: \"-1\" is below zero; write 0 or more",
+        ),
+        (
+            "specReplicas: 2",
+            "specReplicas: 2, templates: [{count: 1, spec: {initContainers: [{name: i, resources: {limits: {nvidia.com/gpu: 1.5.2}}}], containers: []}}]",
+            "roles.decode.templates[0].spec.initContainers[0].resources.limits.nvidia.com/gpu: \"1.5.2\" is not a quantity",
+        ),
+        (
+            "roles:\n  decode",
+            "capacity: {nodes: [{metadata: {name: n}, status: {allocatable: {cpu: 1x}}}]}\nroles:\n  decode",
+            "capacity.nodes[0].status.allocatable.cpu: \"1x\" is not a quantity; write",
+        ),
+        (
+            "roles:\n  decode",
+            "capacity: {pods: [{metadata: {name: p}, spec: {containers: [], resources: {requests: {cpu: a}}}}]}\nroles:\n  decode",
+            "capacity.pods[0].spec.resources.requests.cpu: \"a\" is not a quantity; write",
+        ),
     ] {
         let document = DOCUMENT.replace(from, to);
         assert_ne!(document, DOCUMENT, "{from} is not there");
