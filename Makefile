@@ -40,8 +40,10 @@ unit: prerequisites ## Only the tests that need no control plane
 	cargo test -p rbg-autoscaler -p rbg-metrics-adapter -p rbg-autoscaler-controller
 
 .PHONY: laws
-laws: prerequisites ## The laws of a decision over 100,000 random groups each (CASES=n for another number)
-	RBGA_LAW_CASES=$(or $(CASES),100000) cargo test --release -p rbg-autoscaler --no-default-features --lib laws
+laws: prerequisites ## The laws of a decision over 100,000 new random groups each (CASES=n for another number, SEED=n for the same again)
+	@seed=$(or $(SEED),$$RANDOM$$RANDOM); echo "seed $$seed"; \
+	export PROPTEST_RNG_SEED=$$seed RBGA_LAW_CASES=$(or $(CASES),100000); \
+	cargo test --release -p rbg-autoscaler --no-default-features --lib laws
 
 .PHONY: fuzz
 fuzz: prerequisites ## Feed everything that reads foreign bytes with broken ones (MINUTES=10 per target, TARGETS=path …)

@@ -1,7 +1,7 @@
 //! The laws of a decision, over random groups: gangs, ratios, windows, limits, sleep, capacity and failures mixed.
 //!
 //! A few hundred cases each by default, always the same, so that a test run says something of the change under test;
-//! `RBGA_LAW_CASES=100000` (or `make laws`) runs as many new ones as it says.
+//! `RBGA_LAW_CASES=100000` (or `make laws`) runs as many new ones as it says, those of `PROPTEST_RNG_SEED` when it is set.
 
 mod case;
 mod document;

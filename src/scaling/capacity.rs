@@ -1,4 +1,4 @@
-//! Stage `capacity`: room in the cluster: rollback, backoff, fit, and then the ratios' second pass again.
+//! Stage `capacity`: room in the cluster: rollback, backoff, fit, and then the ratios again, for what is left.
 //!
 //! - Rollback first (see [`super::rollback`]). It acts whatever is held, and is the only thing that lowers a count below its
 //!   floor. In mode Disabled there is none; in mode Recommend it is shown, and nothing is remembered.
@@ -39,9 +39,10 @@ pub(crate) fn apply(group: &mut GroupDraft<'_>) {
                 backoff::apply(group, role, &mut limited);
             }
         }
+        // What was raised for gangs that do not come is not needed, and takes no room from others.
+        ratio::refit(group);
         pending_first(group);
         if group.policy.capacity.mode == CapacityMode::Fit {
-            // What a partner's backoff leaves without its like takes no room from others.
             ratio::refit(group);
             place(group, &mut limited);
         }
@@ -67,8 +68,9 @@ fn roll_back(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limited) -> 
     let Some((to, why)) = verdict.take_back.filter(|(to, _)| *to < draft.proposal.replicas) else {
         return false;
     };
-    limited.rolled_back(format!("{name}: {why}"));
-    draft.proposal.force(Stage::Capacity, to, ROLLED_BACK, || why);
+    let (current, number) = (draft.current(), draft.proposal.replicas);
+    limited.rolled_back(format!("{name}: {why}: {current} → {to}"));
+    draft.proposal.force(Stage::Capacity, to, ROLLED_BACK, || format!("{why}: {number} → {to}"));
     // Whatever barred lowering does not bring the gangs back in what follows.
     draft.proposal.floor = draft.proposal.floor.min(to);
     draft.proposal.bar_raising(to);
@@ -76,16 +78,18 @@ fn roll_back(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limited) -> 
     true
 }
 
-/// Lets gangs go that wait for a node, where the formula asks for fewer replicas than there are.
+/// Lets gangs go that wait for a node, where the formula asks for fewer replicas than there are. Not those of a role that a
+/// ratio raises: the next decision would raise it again.
 fn pending_first(group: &mut GroupDraft<'_>) {
     let mut balance = ratio::balance(group);
     let mut falls = false;
-    for (side, draft) in balance.sides.iter_mut().zip(&group.roles) {
+    for (role, (side, draft)) in balance.sides.iter_mut().zip(&group.roles).enumerate() {
         let (Some(side), Some(draft)) = (side, draft) else { continue };
         side.high = side.replicas;
         let above = rollback::pending_above(draft);
         let waits = above < draft.current().min(draft.proposal.replicas);
-        let Some(least) = demanded(draft).filter(|_| waits) else { continue };
+        let raised = ratio::is_raised(draft, group.asked.as_ref().and_then(|asked| asked.side(role)));
+        let Some(least) = demanded(draft).filter(|_| waits && !raised) else { continue };
         let to = draft.proposal.allowed(least.max(above));
         falls |= to < side.replicas;
         side.replicas = to.min(side.replicas);
@@ -104,14 +108,11 @@ fn pending_first(group: &mut GroupDraft<'_>) {
     }
 }
 
-/// What the formula asks of a role that has more than that; none where it did not answer, or where a ratio raised the
-/// role just now, since the next decision would raise it again.
+/// What the formula asks of a role that has more than that; none where it did not answer.
 fn demanded(draft: &RoleDraft<'_>) -> Option<Replicas> {
     let answered = draft.state == RoleState::Active && !draft.pass_failed && !draft.results.is_empty();
     let falls = draft.recommended < draft.current() && draft.is_complete();
-    let raised = draft.proposal.steps.iter().any(|step| step.reason == ratio::RAISED);
-    (answered && falls && !raised)
-        .then(|| draft.policy.gang.ceil_to_gang(draft.recommended.max(draft.bounds.min)))
+    (answered && falls).then(|| draft.policy.gang.ceil_to_gang(draft.recommended.max(draft.bounds.min)))
 }
 
 /// Keeps only the new gangs that fit.

@@ -7,6 +7,7 @@ use super::{
     history::RoleHistory,
     observation::{Observation, Reservation, RoleObservation, Settings},
     proposal::Proposal,
+    ratio::Balance,
 };
 use crate::{
     policy::{Bounds, Policy, RolePolicy},
@@ -196,6 +197,8 @@ pub(crate) struct GroupDraft<'a> {
     pub seen: &'a Observation,
     /// In the order of the policy's roles; `None` for a role that the group lacks.
     pub roles: Vec<Option<RoleDraft<'a>>>,
+    /// The numbers that the roles' own stages came to, as `ratio` found them; `None` without ratios.
+    pub asked: Option<Balance>,
     /// Conditions of the whole group, in the order in which stages add them.
     pub conditions: Vec<Condition>,
     /// When time alone may change the answer (beyond what the roles say).
@@ -236,7 +239,14 @@ impl<'a> GroupDraft<'a> {
                 due: Due::nothing(now),
             })
         });
-        Self { policy, seen, roles: roles.collect(), conditions: Vec::new(), due: Due::nothing(now) }
+        Self {
+            policy,
+            seen,
+            roles: roles.collect(),
+            asked: None,
+            conditions: Vec::new(),
+            due: Due::nothing(now),
+        }
     }
 }
 

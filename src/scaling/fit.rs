@@ -8,6 +8,7 @@
 //!
 //! Pods of a role without a known priority are last in line: everything that waits takes room first.
 
+mod need;
 mod plan;
 mod request;
 mod room;
@@ -17,6 +18,7 @@ mod site;
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use need::Need;
 use plan::{Growth, Plan};
 use room::Room;
 
@@ -117,6 +119,10 @@ fn run(
         wishes.iter().partition(|wish| !wish.draft.seen.templates.is_empty());
     let mut results: Vec<_> =
         unknown.into_iter().map(|wish| untested(wish, "its pods are not known")).collect();
+    let (known, unreadable): (Vec<_>, Vec<_>) = known
+        .into_iter()
+        .partition(|wish| wish.draft.seen.templates.iter().all(|(_, spec)| request::is_readable(spec)));
+    results.extend(unreadable.into_iter().map(|wish| untested(wish, "its requests cannot be read")));
     let own: Vec<&PodSpec> =
         known.iter().flat_map(|wish| wish.draft.seen.templates.iter().map(|(_, spec)| spec)).collect();
     let Some(priority) = own.iter().map(|spec| priority(spec)).min() else { return results };
@@ -128,9 +134,14 @@ fn run(
     let specs: Vec<&PodSpec> = own.iter().copied().chain(waiting).collect();
     let reserved = capacity.taken.iter().chain(&capacity.reserved);
     let mut room = Room::new(nodes, &pods, reserved, &specs, group.seen.settings.pod_level_resources);
+    if let Some(why) = &room.unreadable {
+        results.extend(known.into_iter().map(|wish| untested(wish, why)));
+        return results;
+    }
     room.seat(&pods, priority);
-    let growths: Vec<_> = known.iter().map(|wish| growth(wish, &room)).collect();
-    let grants = Plan { room: &mut room, growths: &growths, demands }.run(counts);
+    let mut needs: Vec<Need<'_>> = Vec::new();
+    let growths: Vec<_> = known.iter().map(|wish| growth(wish, &room, &mut needs)).collect();
+    let grants = Plan { room: &mut room, needs: &mut needs, growths: &growths, demands }.run(counts);
     results.extend(known.into_iter().zip(grants).map(|(wish, grant)| {
         let open: BTreeSet<_> =
             wish.draft.seen.templates.iter().flat_map(|(_, spec)| request::not_modelled(spec)).collect();
@@ -146,14 +157,16 @@ fn run(
     results
 }
 
-fn growth<'g>(wish: &Wish<'g>, room: &Room<'g>) -> Growth<'g> {
+fn growth<'g>(wish: &Wish<'g>, room: &Room<'g>, needs: &mut Vec<Need<'g>>) -> Growth<'g> {
+    let first = needs.len();
+    needs.extend(wish.draft.seen.templates.iter().map(|(_, spec)| Need::new(room, spec)));
     Growth {
         role: wish.role,
         name: &wish.draft.policy.name,
         from: wish.from,
         to: wish.to,
         gang: wish.draft.policy.gang,
-        pods: wish.draft.seen.templates.iter().map(|(number, spec)| (*number, room.need(spec))).collect(),
+        pods: wish.draft.seen.templates.iter().map(|(number, _)| *number).zip(first..).collect(),
     }
 }
 

@@ -139,9 +139,9 @@ fn condition<'d>(decision: &'d Decision, name: &str) -> Option<&'d str> {
     decision.conditions.iter().find(|condition| condition.type_ == name).map(|condition| &*condition.status)
 }
 
-/// The same 600 cases every time, or as many new ones as `PROPTEST_CASES` says.
+/// The same 600 cases every time, or as many new ones as `RBGA_LAW_CASES` says.
 fn cases() -> ProptestConfig {
-    match std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()) {
+    match std::env::var("RBGA_LAW_CASES").ok().and_then(|cases| cases.parse().ok()) {
         Some(new) => ProptestConfig::with_cases(new),
         None => ProptestConfig { cases: 600, rng_seed: RngSeed::Fixed(0), ..ProptestConfig::default() },
     }
@@ -188,10 +188,6 @@ proptest! {
         }
         let after = written(&sketch, &decision);
         let again = run(&after);
-        // Partners of what was taken back may follow their own load down, now that less is asked of them.
-        let taken_back =
-            decision.roles.iter().flatten().flat_map(|role| &role.steps).any(|step| step.reason == "RolledBack");
-        let moved = again.writes.iter().any(|write| !taken_back || write.to > write.from);
-        prop_assert!(!moved, "again: {:?}\nfirst: {:#?}\nthen: {:#?}", again.writes, decision, again);
+        prop_assert!(again.writes.is_empty(), "again: {:?}\nfirst: {:#?}\nthen: {:#?}", again.writes, decision, again);
     }
 }

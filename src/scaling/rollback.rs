@@ -1,7 +1,7 @@
 //! Gangs that stay unschedulable: which are taken back, and which only look like it.
 //!
 //! A gang is the replicas with ordinals from k × size to (k + 1) × size. It is taken back when one of its replicas has
-//! been unschedulable for at least the timeout, and neither it nor a higher gang has a ready replica. Removing
+//! been unschedulable for longer than the timeout, and neither it nor a higher gang has a ready replica. Removing
 //! replicas removes the highest ordinals, so the gangs above it go with it, whatever they wait for; what is bound but
 //! not ready in them holds GPUs and serves nobody. A gang with a ready replica, or below one, is never touched.
 //!
@@ -72,7 +72,7 @@ fn by_gang(draft: &RoleDraft<'_>, timeout: Duration) -> Verdict {
     let mut verdict = Verdict::default();
     for (index, gang) in &gangs {
         let Some((since, name, message)) = &gang.waiting else { continue };
-        let Ok(due) = since.checked_add(timeout) else { continue };
+        let Some(due) = due(*since, timeout) else { continue };
         let waited = draft.now.duration_since(*since).as_secs();
         let first = index.saturating_mul(size);
         let members = members(first, size, current);
@@ -95,7 +95,7 @@ fn by_gang(draft: &RoleDraft<'_>, timeout: Duration) -> Verdict {
                     .get_or_insert_with(|| format!("{why}, kept at the minimum {}", draft.bounds.min));
                 continue;
             }
-            verdict.take_back = Some((Replicas::new(first), format!("{why}: {current} → {first}")));
+            verdict.take_back = Some((Replicas::new(first), why));
             break;
         }
     }
@@ -108,9 +108,7 @@ fn by_count(draft: &RoleDraft<'_>, timeout: Duration) -> Verdict {
     let (mut stuck, mut ready, mut message) = (0_u32, 0_u32, None);
     for replica in own(draft) {
         ready += u32::from(is_ready(replica));
-        let Some(due) = waiting_since(replica).and_then(|since| since.checked_add(timeout).ok()) else {
-            continue;
-        };
+        let Some(due) = waiting_since(replica).and_then(|since| due(since, timeout)) else { continue };
         if draft.now < due {
             verdict.due = Some(verdict.due.map_or(due, |earlier| earlier.min(due)));
         } else {
@@ -128,12 +126,17 @@ fn by_count(draft: &RoleDraft<'_>, timeout: Duration) -> Verdict {
     let tail = message.map(|message| format!(" ({})", clip(message))).unwrap_or_default();
     let waited = format!("{stuck} replicas unschedulable for longer than {} s{tail}", timeout.as_secs());
     if to < current {
-        verdict.take_back = Some((to, format!("{waited}: {current} → {to}")));
+        verdict.take_back = Some((to, waited));
     } else {
         let why = format!("{waited}, kept: {ready} are ready, at least {}", draft.bounds.min);
         verdict.partial = Some(why);
     }
     verdict
+}
+
+/// When a replica that waits since then has waited for longer than the timeout.
+fn due(since: Timestamp, timeout: Duration) -> Option<Timestamp> {
+    since.checked_add(timeout).and_then(|due| due.checked_add(Duration::from_millis(1))).ok()
 }
 
 /// The gangs that have replicas, by place.

@@ -50,7 +50,7 @@ fn stuck_gangs_are_taken_back_and_remembered() {
     assert_eq!(
         steps(draft).last().expect("a step"),
         "Capacity 40→8 RolledBack: replicas 8 to 11 unschedulable for 700 s (0/3 nodes are available: 3 Insufficient \
-         nvidia.com/gpu): 16 → 8"
+         nvidia.com/gpu): 40 → 8"
     );
     let (status, reason, message) = reason(&group);
     assert_eq!((status, reason), ("True", "RolledBack"));
@@ -110,6 +110,7 @@ fn after_a_rollback_less_is_asked_for() {
         want: u32,
         step: Option<&'static str>,
         remembered: bool,
+        /// In milliseconds.
         due: Option<i64>,
     }
     let six = || Sketch::of(&[("decode", 6, 1)]);
@@ -131,7 +132,7 @@ fn after_a_rollback_less_is_asked_for() {
     };
     let cases = [
         Case {
-            due: Some(30),
+            due: Some(30_000),
             ..case(
                 "waits",
                 rolled_back(1, 30, 26),
@@ -174,7 +175,8 @@ fn after_a_rollback_less_is_asked_for() {
         case("lowering is free", rolled_back(1, 30, 26), 2, 2, None),
         Case {
             sketch: unlucky(5, 4),
-            due: Some(595),
+            // A millisecond after the timeout of those that wait.
+            due: Some(595_001),
             ..case(
                 "no more while pods wait",
                 rolled_back(1, 0, 26),
@@ -202,11 +204,12 @@ fn after_a_rollback_less_is_asked_for() {
         },
         Case {
             sketch: six().cluster(&[0, 8], &[(1, 9)]),
-            due: Some(30),
+            due: Some(30_000),
             ..case("room for nothing does not", rolled_back(1, 30, 26), 26, 6, None)
         },
     ];
     for Case { name, mut sketch, past, wanted, want, step, remembered, due } in cases {
+        let due = due.map(|due| at(0) + jiff::SignedDuration::from_millis(due));
         sketch.past = vec![past];
         let group = run(&sketch, &[wanted]);
         assert_eq!(numbers(&group), [want], "{name}");
@@ -216,7 +219,7 @@ fn after_a_rollback_less_is_asked_for() {
             assert_eq!(reason(&group).1, "RolledBack", "{name}");
         }
         assert_eq!(draft.next.rollback.is_some(), remembered, "{name}");
-        assert_eq!(draft.due.time(), due.map(at), "{name}: due");
+        assert_eq!(draft.due.time(), due, "{name}: due");
     }
 }
 
@@ -301,6 +304,98 @@ fn partners_of_what_is_taken_back_or_does_not_fit_follow() {
     assert_eq!(numbers(&group), [2, 6], "what runs stays");
     let ratio = &group.conditions[0];
     assert_eq!((&*ratio.type_, &*ratio.status), ("RatioSatisfied", "False"));
+}
+
+#[test]
+fn what_was_raised_for_a_partner_that_does_not_come_is_taken_back() {
+    struct Case {
+        name: &'static str,
+        sketch: Sketch,
+        floor: u32,
+        wanted: [u32; 2],
+        want: [u32; 2],
+        last: &'static str,
+    }
+
+    // Two prefill replicas per three of decode: beside 8 it is raised to 6, beside 6 it needs 4.
+    let pair = |prefill: u32, decode: u32| {
+        Sketch::of(&[("prefill", prefill, 1), ("decode", decode, 2)]).ratio(0, 1, "2:3", "")
+    };
+    let stuck = |mut sketch: Sketch, first: u32, count: u32| {
+        for ordinal in first..count {
+            let place = usize::try_from(ordinal).expect("small");
+            sketch.role(1).replicas[place] = unschedulable("decode", ordinal, 700);
+        }
+        sketch
+    };
+    let fit = |mut sketch: Sketch, nodes: &[u32]| {
+        sketch = sketch.cluster(nodes, &[(1, 1), (1, 1)]);
+        sketch.policy.capacity.mode = CapacityMode::Fit;
+        sketch
+    };
+    let backing_off = |mut sketch: Sketch| {
+        sketch.past[1] = rolled_back(1, 60, 12);
+        sketch
+    };
+    let case = |name, sketch, wanted, want, last| Case { name, sketch, floor: 0, wanted, want, last };
+    for Case { name, sketch, floor, wanted, want, last } in [
+        case(
+            "a gang that would be completed is rolled back",
+            stuck(pair(4, 7), 6, 7),
+            [4, 8],
+            [4, 6],
+            "Ratio 6→4 RatioLowered: decode gets no more than 6: prefill 6 → 4",
+        ),
+        case(
+            "what is left still needs some of it",
+            stuck(pair(2, 12), 8, 12),
+            [2, 12],
+            [6, 8],
+            "Ratio 8→6 RatioLowered: decode gets no more than 8: prefill 8 → 6",
+        ),
+        Case {
+            floor: 5,
+            ..case(
+                "not below its floor",
+                stuck(pair(5, 7), 6, 7),
+                [4, 8],
+                [5, 6],
+                "Ratio 6→5 RatioLowered: decode gets no more than 6: prefill 6 → 5",
+            )
+        },
+        case("it asks for that much itself", stuck(pair(6, 7), 6, 7), [6, 8], [6, 6], ""),
+        case(
+            "a partner that backs off",
+            backing_off(pair(4, 6)),
+            [4, 12],
+            [4, 6],
+            "Ratio 8→4 RatioLowered: decode gets no more than 6: prefill 8 → 4",
+        ),
+        case(
+            "a partner that does not fit",
+            fit(pair(4, 6), &[2]),
+            [4, 8],
+            [4, 6],
+            "Ratio 6→4 RatioLowered: decode gets no more than 6: prefill 6 → 4",
+        ),
+        case(
+            "both fit",
+            fit(pair(4, 6), &[4]),
+            [4, 8],
+            [6, 8],
+            "Ratio 4→6 RatioRaised: ratio prefill:decode at least 2:3: prefill 4 → 6",
+        ),
+    ] {
+        let mut group = sketch.draft();
+        propose(&mut group, &wanted);
+        group.roles[0].as_mut().expect("prefill").proposal.bar_lowering(Replicas::new(floor));
+        ratio::apply(&mut group);
+        apply(&mut group);
+        assert_eq!(numbers(&group), want, "{name}");
+        let steps = steps(group.roles[0].as_ref().expect("prefill"));
+        let found = steps.iter().rfind(|step| step.starts_with("Ratio")).map_or("", String::as_str);
+        assert_eq!(found, last, "{name}");
+    }
 }
 
 #[test]

@@ -7,10 +7,7 @@
 
 use std::cmp::Ordering;
 
-use super::{
-    room::{Need, Room},
-    shortage,
-};
+use super::{need::Need, room::Room, shortage};
 use crate::{
     scaling::{observation::Reservation, ratio::Demand},
     units::{GangSize, Replicas},
@@ -31,8 +28,8 @@ pub(super) struct Growth<'a> {
     pub from: Replicas,
     pub to: Replicas,
     pub gang: GangSize,
-    /// The kinds of pods of one replica, and how many there are of each.
-    pub pods: Vec<(u32, Need<'a>)>,
+    /// The kinds of pods of one replica, by place in [`Plan::needs`], and how many there are of each.
+    pub pods: Vec<(u32, usize)>,
 }
 
 /// What came of one role's growth.
@@ -51,6 +48,7 @@ pub(super) struct Grant {
 #[derive(Debug)]
 pub(super) struct Plan<'p, 'a> {
     pub room: &'p mut Room<'a>,
+    pub needs: &'p mut [Need<'a>],
     pub growths: &'p [Growth<'a>],
     pub demands: &'p [Demand],
 }
@@ -161,41 +159,54 @@ impl Plan<'_, '_> {
         total: usize,
     ) -> Result<Vec<(usize, Replicas, Reservation)>, String> {
         let mut owners = Vec::new();
-        let mut needs: Vec<&Need<'_>> = Vec::new();
+        let mut pods: Vec<usize> = Vec::new();
         for (index, growth) in self.growths.iter().enumerate() {
-            let pods: u64 = growth.pods.iter().map(|(number, _)| u64::from(*number)).sum();
+            let each: u64 = growth.pods.iter().map(|(number, _)| u64::from(*number)).sum();
             let replicas = count(after, growth.role).get().saturating_sub(count(before, growth.role).get());
-            let pods = usize::try_from(pods.saturating_mul(replicas.into())).unwrap_or(usize::MAX);
-            if pods.saturating_add(total).saturating_add(needs.len()) > MOST_PODS {
+            let more = usize::try_from(each.saturating_mul(replicas.into())).unwrap_or(usize::MAX);
+            if more.saturating_add(total).saturating_add(pods.len()) > MOST_PODS {
                 return Err(format!("no more than {MOST_PODS} pods are placed at once"));
             }
             for ordinal in count(before, growth.role).get()..count(after, growth.role).get() {
-                for (number, need) in &growth.pods {
+                for (number, kind) in &growth.pods {
                     for _ in 0..*number {
                         owners.push((index, Replicas::new(ordinal.saturating_add(1))));
-                        needs.push(need);
+                        pods.push(*kind);
                     }
                 }
             }
         }
-        let Some(placed) = self.room.put_all(&needs, PATIENCE) else { return Err(self.shortage(&needs)) };
+        let Some(placed) = self.room.put_all(self.needs, &pods, PATIENCE) else {
+            return Err(self.shortage(&pods));
+        };
         let reservation = |(pod, at): (usize, usize)| {
             let (index, top) = *owners.get(pod)?;
-            Some((index, top, self.room.reservation(at, needs.get(pod)?)))
+            Some((index, top, self.room.reservation(at, self.needs.get(*pods.get(pod)?)?)))
         };
         Ok(placed.into_iter().filter_map(reservation).collect())
     }
 
     /// What the first pod lacks that finds no room once the others are placed.
-    fn shortage(&self, needs: &[&Need<'_>]) -> String {
-        let mut room = self.room.clone();
-        for need in needs {
-            if room.put(need).is_none() {
-                let alike = needs.iter().filter(|other| std::ptr::eq(**other, *need)).count();
-                return shortage::words(self.room, &room, need, alike);
+    fn shortage(&mut self, pods: &[usize]) -> String {
+        let before = self.room.all_free();
+        let mut placed = Vec::new();
+        let mut words = None;
+        for kind in pods {
+            let Some(need) = self.needs.get_mut(*kind) else { continue };
+            if let Some(at) = self.room.put(need) {
+                placed.push((at, *kind));
+                continue;
+            }
+            let alike = pods.iter().filter(|other| *other == kind).count();
+            words = Some(shortage::words(&before, self.room, need, alike));
+            break;
+        }
+        for (at, kind) in placed {
+            if let Some(need) = self.needs.get(kind) {
+                self.room.remove(at, need);
             }
         }
-        "its pods do not fit together".to_owned()
+        words.unwrap_or_else(|| "its pods do not fit together".to_owned())
     }
 }
 

@@ -14,22 +14,34 @@ use k8s_openapi::{
 
 use crate::units::MilliValue;
 
+/// What stands for a quantity that cannot be read: more than any node has.
+pub(super) const UNREADABLE: i64 = i64::MAX;
+
 type Quantities = Option<BTreeMap<String, Quantity>>;
 
 /// Returns the names of all resources that the pod asks for.
 pub(super) fn names(spec: &PodSpec) -> BTreeSet<&str> {
+    quantities(spec).flatten().flat_map(BTreeMap::keys).map(String::as_str).collect()
+}
+
+/// Whether every quantity that the pod asks for can be read.
+pub(super) fn is_readable(spec: &PodSpec) -> bool {
+    quantities(spec).flatten().flatten().all(|(_, Quantity(text))| text.parse::<MilliValue>().is_ok())
+}
+
+/// All quantities that the pod asks for.
+fn quantities(spec: &PodSpec) -> impl Iterator<Item = &Quantities> {
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let of_containers = containers.filter_map(|container| container.resources.as_ref());
-    let maps = of_containers
+    of_containers
         .chain(&spec.resources)
         .flat_map(|resources| [&resources.requests, &resources.limits])
-        .chain([&spec.overhead]);
-    maps.flatten().flat_map(BTreeMap::keys).map(String::as_str).collect()
+        .chain([&spec.overhead])
 }
 
 /// Returns how much of a resource the pod asks for, in thousandths.
 ///
-/// `pod_level` says whether requests at the level of the pod count. An unreadable quantity is more than any node has.
+/// `pod_level` says whether requests at the level of the pod count.
 pub(super) fn of_pod(spec: &PodSpec, name: &str, pod_level: bool) -> i64 {
     let overhead = quantity(&spec.overhead, name).unwrap_or(0);
     let containers = of_containers(spec, name);
@@ -78,13 +90,16 @@ fn has_pod_level(name: &str) -> bool {
 
 fn quantity(quantities: &Quantities, name: &str) -> Option<i64> {
     let Quantity(text) = quantities.as_ref()?.get(name)?;
-    Some(text.parse::<MilliValue>().map_or(i64::MAX, |value| value.milli().max(0)))
+    Some(text.parse::<MilliValue>().map_or(UNREADABLE, |value| value.milli().max(0)))
 }
 
-/// Returns how much of a resource a node can give, in thousandths; nothing when that is absent or unreadable.
-pub(super) fn allocatable(quantities: &Quantities, name: &str) -> i64 {
-    let text = quantities.as_ref().and_then(|quantities| quantities.get(name));
-    text.and_then(|Quantity(text)| text.parse::<MilliValue>().ok()).map_or(0, MilliValue::milli)
+/// Returns how much of a resource a node can give, in thousandths; nothing of what it does not name, `None` when that
+/// cannot be read.
+pub(super) fn allocatable(quantities: &Quantities, name: &str) -> Option<i64> {
+    let Some(Quantity(text)) = quantities.as_ref().and_then(|quantities| quantities.get(name)) else {
+        return Some(0);
+    };
+    text.parse().ok().map(MilliValue::milli)
 }
 
 /// Returns the ports that the pod takes on its node, as (number, protocol).

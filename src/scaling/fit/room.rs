@@ -4,18 +4,16 @@
 //! reserved, and pods that wait for a node, each put where it fits best; one that fits nowhere takes no room, since the
 //! scheduler passes it over as well. Preemption is never counted on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 
-use super::{request, site};
+use super::{need::Need, request, site};
 use crate::{scaling::observation::Reservation, units::MilliValue};
 
 /// The resource of which each pod takes one.
 pub(super) const PODS: &str = "pods";
 const ONE: i64 = 1000;
-/// Waiting pods are compared with this many kinds; pods of one workload stand side by side.
-const KINDS: usize = 8;
 
 /// What is free on each node.
 #[derive(Clone, Debug)]
@@ -24,25 +22,36 @@ pub(super) struct Room<'a> {
     pub nodes: Vec<&'a Node>,
     /// The resources that are looked at, in order; `pods` is one of them.
     pub resources: Vec<&'a str>,
+    /// The first quantity that could not be read, and whose it is: the room is not known then.
+    pub unreadable: Option<String>,
     /// By node, then by resource, in thousandths; below zero where more is taken than there is.
-    pub free: Vec<Vec<i64>>,
+    free: Vec<i64>,
     /// By resource: whether it is a device.
     devices: Vec<bool>,
     /// By node: what is free of devices, and of all else but `pods`, each in one sum.
     rests: Vec<(i64, i64)>,
     ports: Vec<BTreeSet<(i32, &'a str)>>,
+    /// The nodes whose room changed, one after another.
+    changed: Vec<usize>,
     pod_level: bool,
 }
 
-/// What one pod needs, of a kind of pods that are all alike.
-#[derive(Clone, Debug)]
-pub(super) struct Need<'a> {
-    pub spec: &'a PodSpec,
-    /// By resource, as in [`Room::resources`].
-    pub requests: Vec<i64>,
-    /// The nodes that take such a pod, apart from their room.
-    pub nodes: Vec<usize>,
-    ports: BTreeSet<(i32, &'a str)>,
+/// Orders nodes by what is free on them, the fullest first: by devices, since they are scarce and must not be broken up;
+/// then by the rest, then by name.
+///
+/// What a pod takes is the same on every node, so this is also the order of what would stay free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rest {
+    devices: i64,
+    others: i64,
+    at: usize,
+}
+
+impl Rest {
+    /// The node.
+    pub const fn node(self) -> usize {
+        self.at
+    }
 }
 
 impl<'a> Room<'a> {
@@ -63,39 +72,58 @@ impl<'a> Room<'a> {
         let mut room = Self {
             devices: resources.iter().map(|resource| is_device(resource)).collect(),
             resources: resources.into_iter().collect(),
-            free: Vec::with_capacity(nodes.len()),
+            unreadable: None,
+            free: Vec::new(),
             rests: vec![(0, 0); nodes.len()],
             ports: vec![BTreeSet::new(); nodes.len()],
+            changed: Vec::new(),
             nodes,
             pod_level,
         };
-        for node in &room.nodes {
-            let given = node.status.as_ref().map_or(&None, |status| &status.allocatable);
-            let unlimited = given.as_ref().is_none_or(|given| !given.contains_key(PODS));
-            let of = |resource: &&str| {
-                if *resource == PODS && unlimited { i64::MAX } else { request::allocatable(given, resource) }
-            };
-            room.free.push(room.resources.iter().map(of).collect());
-        }
-        (0..room.nodes.len()).for_each(|at| room.sum_up(at));
-        let place: BTreeMap<&str, usize> =
-            room.nodes.iter().enumerate().map(|(at, node)| (name(node), at)).collect();
+        room.give();
         for pod in pods {
             let Some(spec) = pod.spec.as_ref().filter(|_| !has_ended(pod)) else { continue };
-            let Some(at) = spec.node_name.as_deref().and_then(|node| place.get(node)) else { continue };
-            room.take(*at, &room.requests(spec), &request::host_ports(spec));
+            let Some(at) = spec.node_name.as_deref().and_then(|node| room.place(node)) else { continue };
+            let requests = room.requests(spec);
+            if requests.contains(&request::UNREADABLE) {
+                let pod = pod.metadata.name.as_deref().unwrap_or_default();
+                room.unreadable.get_or_insert_with(|| format!("the requests of pod {pod} cannot be read"));
+            }
+            room.take(at, &requests, &request::host_ports(spec));
         }
         for reservation in reserved {
-            let Some(at) = place.get(reservation.node.as_str()) else { continue };
+            let Some(at) = room.place(&reservation.node) else { continue };
             let of = |resource: &&str| {
                 let own = reservation.requests.iter().filter(|(name, _)| name == resource);
                 own.fold(0_i64, |sum, (_, value)| sum.saturating_add(value.milli().max(0)))
             };
             let requests: Vec<_> = room.resources.iter().map(of).collect();
             let ports = reservation.ports.iter().map(|(number, protocol)| (*number, protocol.as_str()));
-            room.take(*at, &requests, &ports.collect());
+            room.take(at, &requests, &ports.collect());
         }
+        room.changed.clear();
         room
+    }
+
+    /// Starts with what the nodes can give.
+    fn give(&mut self) {
+        self.free.reserve(self.nodes.len() * self.resources.len());
+        for node in &self.nodes {
+            let given = node.status.as_ref().map_or(&None, |status| &status.allocatable);
+            let unlimited = given.as_ref().is_none_or(|given| !given.contains_key(PODS));
+            for resource in &self.resources {
+                self.free.push(if *resource == PODS && unlimited {
+                    i64::MAX
+                } else if let Some(given) = request::allocatable(given, resource) {
+                    given
+                } else {
+                    let words = || format!("{resource} of node {} cannot be read", name(node));
+                    self.unreadable.get_or_insert_with(words);
+                    0
+                });
+            }
+        }
+        (0..self.nodes.len()).for_each(|at| self.sum_up(at));
     }
 
     /// Puts pods that wait for a node where they fit best: those of at least that priority, the highest first.
@@ -113,105 +141,151 @@ impl<'a> Room<'a> {
             (-i64::from(spec.priority.unwrap_or(0)), created, &pod.metadata.namespace, &pod.metadata.name)
         });
         // Pods of one workload are alike: what a node takes is asked once, and once one found no room, none does.
-        let mut kinds: Vec<(Need<'a>, bool)> = Vec::new();
+        let mut kinds: Vec<Option<Need<'a>>> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        let mut last: Option<(&PodSpec, usize)> = None;
         for (_, spec) in waiting {
-            let known = kinds.iter().rev().take(KINDS).position(|(need, _)| need.spec == spec);
-            let at = known.map_or(kinds.len(), |back| kinds.len() - 1 - back);
-            if at == kinds.len() {
-                kinds.push((self.need(spec), true));
-            }
-            let Some((need, open)) = kinds.get_mut(at) else { continue };
-            if *open {
-                *open = self.put(need).is_some();
+            let kind = match last {
+                Some((same, kind)) if same == spec => kind,
+                _ => *known.entry(self.likeness(spec)).or_insert_with(|| {
+                    kinds.push(Some(Need::now(self, spec)));
+                    kinds.len() - 1
+                }),
+            };
+            last = Some((spec, kind));
+            if let Some(slot) = kinds.get_mut(kind)
+                && let Some(need) = slot
+                && self.put(need).is_none()
+            {
+                *slot = None;
             }
         }
+        self.changed.clear();
     }
 
-    /// Returns what a pod needs here.
-    pub fn need(&self, spec: &'a PodSpec) -> Need<'a> {
-        let nodes = self.nodes.iter().enumerate().filter(|(_, node)| site::admits(node, spec).is_ok());
-        Need {
-            spec,
-            requests: self.requests(spec),
-            nodes: nodes.map(|(at, _)| at).collect(),
-            ports: request::host_ports(spec),
-        }
+    /// What makes two pods alike here: they fit on the same nodes.
+    fn likeness(&self, spec: &PodSpec) -> String {
+        let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+        let required = affinity
+            .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
+        let requests = self.requests(spec);
+        let ports = request::host_ports(spec);
+        format!("{requests:?} {ports:?} {:?} {:?} {required:?}", spec.node_selector, spec.tolerations)
+    }
+
+    /// The nodes that take a pod, apart from their room.
+    pub fn takers(&self, spec: &PodSpec) -> impl Iterator<Item = usize> {
+        let takers = self.nodes.iter().enumerate().filter(move |(_, node)| site::admits(node, spec).is_ok());
+        takers.map(|(at, _)| at)
     }
 
     /// Puts one pod on the node that it fills best; `None` when no node has room.
-    pub fn put(&mut self, need: &Need<'a>) -> Option<usize> {
-        let at =
-            need.nodes.iter().copied().filter(|at| self.holds(*at, need)).min_by_key(|at| self.rest(*at))?;
+    pub fn put(&mut self, need: &mut Need<'a>) -> Option<usize> {
+        let at = need.fullest(self)?;
         self.put_at(at, need);
         Some(at)
     }
 
-    /// Puts pods on nodes, all of them or none; returns the node of each.
+    /// Puts pods on nodes, all of them or none; returns the node of each. Each pod is told by its kind's place in `needs`.
     ///
     /// The choosiest and largest go first. If putting each where it fits best leaves one without, other places are tried
     /// for as long as `patience` lasts.
-    pub fn put_all(&mut self, needs: &[&Need<'a>], patience: u32) -> Option<Vec<(usize, usize)>> {
-        let mut order: Vec<usize> = (0..needs.len()).collect();
-        order.sort_by_key(|at| {
-            needs.get(*at).map(|need| (need.nodes.len(), std::cmp::Reverse(self.weight(need))))
+    pub fn put_all(
+        &mut self,
+        needs: &mut [Need<'a>],
+        pods: &[usize],
+        patience: u32,
+    ) -> Option<Vec<(usize, usize)>> {
+        let mut order: Vec<usize> = (0..pods.len()).collect();
+        order.sort_by_key(|pod| {
+            let need = pods.get(*pod).and_then(|kind| needs.get(*kind));
+            need.map(|need| (need.nodes.len(), std::cmp::Reverse(self.weight(need))))
         });
         let mut placed = Vec::with_capacity(order.len());
         for pod in &order {
-            let Some(at) = needs.get(*pod).and_then(|need| self.put(need)) else { break };
+            let need = pods.get(*pod).and_then(|kind| needs.get_mut(*kind));
+            let Some(at) = need.and_then(|need| self.put(need)) else { break };
             placed.push((*pod, at));
         }
         if placed.len() == order.len() {
             return Some(placed);
         }
         for (pod, at) in placed.drain(..) {
-            if let Some(need) = needs.get(pod) {
+            if let Some(need) = pods.get(pod).and_then(|kind| needs.get(*kind)) {
                 self.remove(at, need);
             }
         }
         // Pods that are all alike are put as well as can be: each node holds as many of them whatever the others hold.
-        let alike = needs.iter().all(|need| needs.first().is_some_and(|first| std::ptr::eq(*first, *need)));
+        let alike = pods.iter().all(|kind| Some(kind) == pods.first());
         let mut patience = if alike { 0 } else { patience };
-        self.search(needs, &order, &mut placed, &mut patience).then_some(placed)
+        self.search((needs, pods), &order, &mut placed, &mut patience).then_some(placed)
     }
 
     fn search(
         &mut self,
-        needs: &[&Need<'a>],
+        (needs, pods): (&mut [Need<'a>], &[usize]),
         order: &[usize],
         placed: &mut Vec<(usize, usize)>,
         patience: &mut u32,
     ) -> bool {
         let Some((pod, rest)) = order.split_first() else { return true };
-        let Some(need) = needs.get(*pod) else { return false };
-        let mut choices: Vec<usize> = need.nodes.iter().copied().filter(|at| self.holds(*at, need)).collect();
-        choices.sort_unstable_by_key(|at| self.rest(*at));
-        for at in choices {
+        let Some(kind) = pods.get(*pod).copied() else { return false };
+        let most = usize::try_from(*patience).unwrap_or(usize::MAX).saturating_add(1);
+        let choices = needs.get_mut(kind).map(|need| need.choices(self, most));
+        for at in choices.unwrap_or_default() {
             let Some(left) = patience.checked_sub(1) else { return false };
             *patience = left;
-            self.put_at(at, need);
+            if let Some(need) = needs.get(kind) {
+                self.put_at(at, need);
+            }
             placed.push((*pod, at));
-            if self.search(needs, rest, placed, patience) {
+            if self.search((needs, pods), rest, placed, patience) {
                 return true;
             }
             placed.pop();
-            self.remove(at, need);
+            if let Some(need) = needs.get(kind) {
+                self.remove(at, need);
+            }
         }
         false
     }
 
     /// Whether the node has room for the pod now.
     pub fn holds(&self, at: usize, need: &Need<'_>) -> bool {
-        let Some(free) = self.free.get(at) else { return false };
-        let enough = free.iter().zip(&need.requests).all(|(free, asked)| *asked == 0 || asked <= free);
-        enough && self.ports.get(at).is_some_and(|taken| taken.is_disjoint(&need.ports))
+        let enough =
+            self.free(at).iter().zip(&need.requests).all(|(free, asked)| *asked == 0 || asked <= free);
+        enough
+            && (need.ports.is_empty()
+                || self.ports.get(at).is_some_and(|taken| taken.is_disjoint(&need.ports)))
+    }
+
+    /// What is free on a node, by resource.
+    pub fn free(&self, at: usize) -> &[i64] {
+        let size = self.resources.len();
+        self.free.get(at * size..(at + 1) * size).unwrap_or_default()
+    }
+
+    /// What is free on all nodes, node by node, to compare with what is free later.
+    pub fn all_free(&self) -> Vec<i64> {
+        self.free.clone()
+    }
+
+    /// How often the room of a node changed.
+    pub const fn changes(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// The nodes whose room changed after so many changes.
+    pub fn changes_since(&self, changes: usize) -> &[usize] {
+        self.changed.get(changes..).unwrap_or_default()
     }
 
     /// Takes a pod off a node again.
     pub fn remove(&mut self, at: usize, need: &Need<'_>) {
-        for (free, asked) in self.free.get_mut(at).into_iter().flatten().zip(&need.requests) {
+        for (free, asked) in self.free_mut(at).iter_mut().zip(&need.requests) {
             *free = free.saturating_add(*asked);
         }
-        if let Some(taken) = self.ports.get_mut(at) {
+        if let Some(taken) = self.ports.get_mut(at).filter(|_| !need.ports.is_empty()) {
             taken.retain(|port| !need.ports.contains(port));
         }
         self.sum_up(at);
@@ -234,7 +308,7 @@ impl<'a> Room<'a> {
     }
 
     fn take(&mut self, at: usize, requests: &[i64], ports: &BTreeSet<(i32, &'a str)>) {
-        for (free, asked) in self.free.get_mut(at).into_iter().flatten().zip(requests) {
+        for (free, asked) in self.free_mut(at).iter_mut().zip(requests) {
             *free = free.saturating_sub(*asked);
         }
         if let Some(taken) = self.ports.get_mut(at) {
@@ -243,27 +317,33 @@ impl<'a> Room<'a> {
         self.sum_up(at);
     }
 
-    fn requests(&self, spec: &PodSpec) -> Vec<i64> {
+    /// What a pod asks for, by resource.
+    pub fn requests(&self, spec: &PodSpec) -> Vec<i64> {
         let of = |resource: &&str| {
             if *resource == PODS { ONE } else { request::of_pod(spec, resource, self.pod_level) }
         };
         self.resources.iter().map(of).collect()
     }
 
-    /// Orders nodes by what is free on them, the fullest first: by devices, since they are scarce and must not be broken up;
-    /// then by the rest.
-    ///
-    /// What a pod takes is the same on every node, so this is also the order of what would stay free.
-    fn rest(&self, at: usize) -> (i64, i64, usize) {
+    /// Where a node stands in the order.
+    pub fn rest(&self, at: usize) -> Rest {
         let (devices, others) = self.rests.get(at).copied().unwrap_or_default();
-        (devices, others, at)
+        Rest { devices, others, at }
     }
 
-    /// Keeps `rests` in step with `free`.
+    fn place(&self, node: &str) -> Option<usize> {
+        self.nodes.binary_search_by(|other| name(other).cmp(node)).ok()
+    }
+
+    fn free_mut(&mut self, at: usize) -> &mut [i64] {
+        let size = self.resources.len();
+        self.free.get_mut(at * size..(at + 1) * size).unwrap_or_default()
+    }
+
+    /// Keeps `rests` in step with `free`, and notes the change.
     fn sum_up(&mut self, at: usize) {
         let (mut devices, mut others) = (0_i64, 0_i64);
-        let free = self.free.get(at).into_iter().flatten();
-        for ((free, resource), device) in free.zip(&self.resources).zip(&self.devices) {
+        for ((free, resource), device) in self.free(at).iter().zip(&self.resources).zip(&self.devices) {
             match (*resource, *device) {
                 (PODS, _) => {}
                 (_, true) => devices = devices.saturating_add(*free),
@@ -273,6 +353,7 @@ impl<'a> Room<'a> {
         if let Some(rest) = self.rests.get_mut(at) {
             *rest = (devices, others);
         }
+        self.changed.push(at);
     }
 
     fn weight(&self, need: &Need<'_>) -> (i64, i64) {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    room::{Need, PODS, Room, is_device, name},
+    need::Need,
+    room::{PODS, Room, is_device, name},
     site,
 };
 
@@ -13,23 +14,25 @@ const GIBIBYTE: i64 = 1 << 30;
 
 /// Returns why a pod, one of `number` alike that are placed together, found no node.
 ///
-/// `before` is the room without any of them, `after` with those that found a place.
-pub(super) fn words(before: &Room<'_>, after: &Room<'_>, need: &Need<'_>, number: usize) -> String {
-    if before.nodes.is_empty() {
+/// `room` is the room beside those that found a place, `before` what was free without any of them.
+pub(super) fn words(before: &[i64], room: &Room<'_>, need: &Need<'_>, number: usize) -> String {
+    if room.nodes.is_empty() {
         return "there are no nodes".to_owned();
     }
     if need.nodes.is_empty() {
-        return format!("no node takes its pods ({})", bars(before, need));
+        return format!("no node takes its pods ({})", bars(room, need));
     }
-    let Some((short, resource)) = shortest(after, need) else {
+    let Some((short, resource)) = shortest(room, need) else {
         return "host ports are taken on every node that would do".to_owned();
     };
     let asked = need.requests.get(short).copied().unwrap_or(0);
+    let size = room.resources.len();
+    let free_before = |at: usize| before.get(at * size..(at + 1) * size);
     let mut nodes: Vec<(usize, i64, usize)> = need
         .nodes
         .iter()
         .filter_map(|at| {
-            let free = before.free.get(*at)?;
+            let free = free_before(*at)?;
             let lacking =
                 free.iter().zip(&need.requests).filter(|(free, asked)| **asked > 0 && asked > free).count();
             Some((lacking, asked.saturating_sub(*free.get(short)?), *at))
@@ -40,8 +43,8 @@ pub(super) fn words(before: &Room<'_>, after: &Room<'_>, need: &Need<'_>, number
         .iter()
         .take(NAMED)
         .filter_map(|(_, _, at)| {
-            let free = before.free.get(*at)?.get(short).copied()?;
-            Some(format!("{} has {}", name(before.nodes.get(*at)?), show(resource, free.max(0))))
+            let free = free_before(*at)?.get(short).copied()?;
+            Some(format!("{} has {}", name(room.nodes.get(*at)?), show(resource, free.max(0))))
         })
         .collect();
     let asked = show(resource, asked);
@@ -54,7 +57,7 @@ pub(super) fn words(before: &Room<'_>, after: &Room<'_>, need: &Need<'_>, number
 fn shortest<'a>(room: &Room<'a>, need: &Need<'_>) -> Option<(usize, &'a str)> {
     let lacking = |resource: usize| {
         let asked = need.requests.get(resource).copied().unwrap_or(0);
-        let free = need.nodes.iter().filter_map(|at| room.free.get(*at)?.get(resource));
+        let free = need.nodes.iter().filter_map(|at| room.free(*at).get(resource));
         free.filter(|free| asked > 0 && asked > **free).count()
     };
     let ranked =

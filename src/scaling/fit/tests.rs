@@ -120,6 +120,10 @@ fn what_cannot_be_told_is_taken_as_fitting() {
         from_value(json!([{"name": "weights", "persistentVolumeClaim": {"claimName": "weights"}}]))
             .expect("volumes");
     assert_eq!(fit(&sketch, &[1]), [(1, None, Some("volumes cannot be modelled".to_owned()))]);
+    let mut strange = plain().cluster(&[8], &[(1, 8)]);
+    let container = json!({"name": "c", "resources": {"requests": {"nvidia.com/gpu": "many"}}});
+    strange.role(0).templates[0].1.containers = vec![from_value(container).expect("a container")];
+    assert_eq!(fit(&strange, &[9]), [(9, None, Some("its requests cannot be read".to_owned()))]);
     let [(1, Some(refusal), _)] = &fit(&sketch, &[2])[..] else {
         panic!("GPUs that are not there are not there")
     };

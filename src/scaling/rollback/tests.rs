@@ -57,7 +57,27 @@ fn stuck_gangs_are_taken_back_whole_and_ready_ones_never() {
         assert_eq!(found.take_back.map(|(to, _)| to.get()), to, "{name}");
         assert_eq!(found.partial.is_some(), partial, "{name}: {:?}", found.partial);
         if to.is_none() {
-            assert_eq!(found.due, due.map(at), "{name}: due");
+            let due = due.map(|seconds| at(seconds) + jiff::SignedDuration::from_millis(1));
+            assert_eq!(found.due, due, "{name}: due");
+        }
+    }
+}
+
+#[test]
+fn at_the_timeout_itself_it_is_not_yet_longer() {
+    for ordinals in [true, false] {
+        for (waited, to) in [(599, None), (600, None), (601, Some(4))] {
+            let mut sketch = role("rrrruuuu", 4);
+            for replica in &mut sketch.role(0).replicas[4..] {
+                replica.unschedulable_since = Some(at(-waited));
+            }
+            for replica in &mut sketch.role(0).replicas {
+                replica.ordinal = replica.ordinal.filter(|_| ordinals);
+            }
+            let found = verdict(&sketch);
+            assert_eq!(found.take_back.map(|(to, _)| to.get()), to, "{waited} s, ordinals {ordinals}");
+            let again = at(600 - waited) + jiff::SignedDuration::from_millis(1);
+            assert_eq!(found.due, to.is_none().then_some(again), "{waited} s, ordinals {ordinals}");
         }
     }
 }
@@ -89,7 +109,7 @@ fn verdicts_say_what_and_why() {
     let (_, why) = verdict(&sketch).take_back.expect("taken back");
     assert_eq!(
         why,
-        "replicas 4 to 7 unschedulable for 700 s (0/3 nodes are available: 3 Insufficient nvidia.com/gpu): 8 → 4"
+        "replicas 4 to 7 unschedulable for 700 s (0/3 nodes are available: 3 Insufficient nvidia.com/gpu)"
     );
     let sketch = role("rrrrrllu", 4);
     let why = verdict(&sketch).partial.expect("kept");

@@ -96,7 +96,12 @@ fn requests_are_counted_as_the_scheduler_counts_them() {
             "nvidia.com/gpu",
             0,
         ),
-        ("an unreadable quantity fits nowhere", json!({"containers": [cpu("many")]}), "cpu", i64::MAX),
+        (
+            "an unreadable quantity is more than any node has",
+            json!({"containers": [cpu("many")]}),
+            "cpu",
+            i64::MAX,
+        ),
     ] {
         assert_eq!(of_pod(&spec(value), resource, true), want, "{name}");
     }

@@ -33,7 +33,7 @@ fn pod(name: &str, spec: &PodSpec, more: Value) -> Pod {
 
 fn gpus(room: &Room<'_>) -> Vec<i64> {
     let at = room.resources.iter().position(|resource| *resource == "nvidia.com/gpu").expect("asked for");
-    room.free.iter().map(|free| free[at] / 1000).collect()
+    (0..room.nodes.len()).map(|node| room.free(node)[at] / 1000).collect()
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn nodes_without_a_resource_have_none_of_it_but_pods_are_unlimited() {
     let bare: Vec<Node> = vec![serde_json::from_value(json!({"metadata": {"name": "n"}})).expect("a node")];
     let (with, without) = (spec(1, 0, None), spec(0, 0, None));
     let mut room = Room::new(&bare, &[], &[], &[&with, &without], true);
-    let need = room.need(&with);
-    assert_eq!(room.put(&need), None);
-    let need = room.need(&without);
-    assert_eq!(room.put(&need), Some(0));
+    let mut need = Need::new(&room, &with);
+    assert_eq!(room.put(&mut need), None);
+    let mut need = Need::new(&room, &without);
+    assert_eq!(room.put(&mut need), Some(0));
 }
 
 #[test]
@@ -86,18 +86,18 @@ fn pods_and_ports_are_limits_too() {
     let nodes = nodes(&[8]);
     let small = spec(0, 0, None);
     let mut room = Room::new(&nodes, &[], &[], &[&small], true);
-    let need = room.need(&small);
-    let placed = (0..6).filter(|_| room.put(&need).is_some()).count();
+    let mut need = Need::new(&room, &small);
+    let placed = (0..6).filter(|_| room.put(&mut need).is_some()).count();
     assert_eq!(placed, 4, "the node takes four pods");
 
     let mut port = spec(1, 1, None);
     port.host_network = Some(true);
     port.containers[0].ports = serde_json::from_value(json!([{"containerPort": 8000}])).expect("ports");
     let mut room = Room::new(&nodes, &[], &[], &[&port], true);
-    let need = room.need(&port);
-    assert_eq!((room.put(&need), room.put(&need)), (Some(0), None), "the port is taken");
+    let mut need = Need::new(&room, &port);
+    assert_eq!((room.put(&mut need), room.put(&mut need)), (Some(0), None), "the port is taken");
     room.remove(0, &need);
-    assert_eq!(room.put(&need), Some(0), "and free again");
+    assert_eq!(room.put(&mut need), Some(0), "and free again");
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn choosy_and_large_pods_go_first_and_others_make_way() {
     let nodes = nodes(&[4, 4]);
     let (any, chosen) = (spec(4, 1, None), spec(4, 1, Some(0)));
     let mut room = Room::new(&nodes, &[], &[], &[&any], true);
-    let (any, chosen) = (room.need(&any), room.need(&chosen));
-    assert!(room.put_all(&[&any, &chosen], 0).is_some(), "any does not take the place of chosen");
+    let mut needs = [Need::new(&room, &any), Need::new(&room, &chosen)];
+    assert!(room.put_all(&mut needs, &[0, 1], 0).is_some(), "any does not take the place of chosen");
     assert_eq!(gpus(&room), [0, 0]);
 
     // Best fit alone would put the first pod where the second has its only room.
@@ -119,38 +119,67 @@ fn choosy_and_large_pods_go_first_and_others_make_way() {
         .into();
     let (wide, lean) = (spec(6, 10, None), spec(6, 30, None));
     let mut room = Room::new(&nodes, &[], &[], &[&wide, &lean], true);
-    let (wide, lean) = (room.need(&wide), room.need(&lean));
-    assert!(room.put_all(&[&wide, &lean], 64).is_some());
+    let mut needs = [Need::new(&room, &wide), Need::new(&room, &lean)];
+    assert!(room.put_all(&mut needs, &[0, 1], 64).is_some());
+}
+
+#[test]
+fn what_cannot_be_read_is_said() {
+    let (one, strange) = (spec(1, 1, None), json!({"spec": {"nodeName": "n0"}}));
+    let unreadable = |nodes: &[Node], pods: &[Pod]| {
+        Room::new(nodes, &pods.iter().collect::<Vec<_>>(), &[], &[&one], true).unreadable
+    };
+    let mut broken = one.clone();
+    let requests = json!({"requests": {"nvidia.com/gpu": "some"}});
+    broken.containers[0].resources = Some(serde_json::from_value(requests).expect("resources"));
+    assert_eq!(unreadable(&nodes(&[8]), &[pod("a", &one, strange.clone())]), None);
+    assert_eq!(
+        unreadable(&nodes(&[8]), &[pod("a", &broken, strange)]).as_deref(),
+        Some("the requests of pod a cannot be read")
+    );
+    let mut nodes = nodes(&[8, 8]);
+    let allocatable = nodes[1].status.as_mut().and_then(|status| status.allocatable.as_mut()).expect("given");
+    allocatable.get_mut("nvidia.com/gpu").expect("given").0 = "eight".to_owned();
+    assert_eq!(unreadable(&nodes, &[]).as_deref(), Some("nvidia.com/gpu of node n1 cannot be read"));
 }
 
 /// What one node holds must not be more than it has, whatever was put and taken.
-fn sums(room: &Room<'_>, placed: &[(usize, usize)], needs: &[&Need<'_>], before: &[Vec<i64>]) {
-    for (at, free) in room.free.iter().enumerate() {
-        for (resource, left) in free.iter().enumerate() {
+fn sums(room: &Room<'_>, placed: &[(usize, usize)], needs: &[Need<'_>], pods: &[usize], before: &[i64]) {
+    let size = room.resources.len();
+    for at in 0..room.nodes.len() {
+        for (resource, left) in room.free(at).iter().enumerate() {
             let taken: i64 = placed
                 .iter()
                 .filter(|(_, node)| *node == at)
-                .map(|(pod, _)| needs[*pod].requests[resource])
+                .map(|(pod, _)| needs[pods[*pod]].requests[resource])
                 .sum();
-            assert_eq!(*left, before[at][resource] - taken, "node {at}, resource {resource}");
+            assert_eq!(*left, before[at * size + resource] - taken, "node {at}, resource {resource}");
             assert!(taken == 0 || *left >= 0, "node {at} holds more than it has");
         }
     }
 }
 
 /// Whether any placement exists, by trying all.
-fn exists(free: &mut [Vec<i64>], needs: &[&Need<'_>]) -> bool {
-    let Some((need, rest)) = needs.split_first() else { return true };
+fn exists(free: &[i64], needs: &[Need<'_>], pods: &[usize]) -> bool {
+    let Some((kind, rest)) = pods.split_first() else { return true };
+    let need = &needs[*kind];
+    let size = need.requests.len();
     need.nodes.iter().any(|at| {
-        if free[*at].iter().zip(&need.requests).any(|(free, asked)| asked > free) {
+        let mut next = free.to_vec();
+        let node = &mut next[at * size..(at + 1) * size];
+        if node.iter().zip(&need.requests).any(|(free, asked)| asked > free) {
             return false;
         }
-        let mut next = free.to_vec();
-        for (free, asked) in next[*at].iter_mut().zip(&need.requests) {
+        for (free, asked) in node.iter_mut().zip(&need.requests) {
             *free -= asked;
         }
-        exists(&mut next, rest)
+        exists(&next, needs, rest)
     })
+}
+
+/// The fullest node that has room, by walking over all.
+fn walk(room: &Room<'_>, need: &Need<'_>) -> Option<usize> {
+    need.nodes.iter().copied().filter(|at| room.holds(*at, need)).min_by_key(|at| room.rest(*at))
 }
 
 proptest! {
@@ -165,25 +194,84 @@ proptest! {
         let nodes = nodes(&sizes);
         let specs: Vec<_> = wanted.iter().map(|(gpus, cpu, selector)| spec(*gpus, *cpu, *selector)).collect();
         let mut room = Room::new(&nodes, &[], &[], &specs.iter().collect::<Vec<_>>(), true);
-        let needs: Vec<_> = specs.iter().map(|spec| room.need(spec)).collect();
-        let all: Vec<_> = needs.iter().collect();
+        let mut needs: Vec<_> = specs.iter().map(|spec| Need::new(&room, spec)).collect();
+        let all: Vec<usize> = (0..needs.len()).collect();
         let (head, tail) = all.split_at(first.min(all.len()));
-        let empty = room.free.clone();
-        let mut now = room.free.clone();
+        let empty = room.all_free();
+        let mut now = room.all_free();
         for part in [head, tail] {
-            let before = room.free.clone();
+            let before = room.all_free();
             prop_assert_eq!(&before, &now);
-            let possible = exists(&mut before.clone(), part);
-            let placed = room.put_all(part, 4096);
+            let possible = exists(&before, &needs, part);
+            let placed = room.put_all(&mut needs, part, 4096);
             prop_assert_eq!(placed.is_some(), possible, "with patience, small cases are decided exactly");
             if let Some(placed) = placed {
                 prop_assert_eq!(placed.len(), part.len());
-                sums(&room, &placed, part, &before);
+                sums(&room, &placed, &needs, part, &before);
             } else {
-                prop_assert_eq!(&room.free, &before, "nothing is left behind");
+                prop_assert_eq!(&room.all_free(), &before, "nothing is left behind");
             }
-            now.clone_from(&room.free);
+            now = room.all_free();
         }
-        prop_assert!(now.iter().flatten().zip(empty.iter().flatten()).all(|(now, empty)| now <= empty));
+        prop_assert!(now.iter().zip(&empty).all(|(now, empty)| now <= empty));
+    }
+
+    #[test]
+    fn kept_in_order_nodes_are_found_as_by_walking_over_all(
+        sizes in prop::collection::vec(0..9_u32, 1..7),
+        kinds in prop::collection::vec((0..6_u32, 0..40_u32, prop::option::of(0..7_u32), any::<bool>()), 1..4),
+        moves in prop::collection::vec((0..4_usize, any::<bool>()), 1..40),
+    ) {
+        let nodes = nodes(&sizes);
+        let port = json!([{"containerPort": 8000, "hostPort": 8000}]);
+        let specs: Vec<_> = kinds.iter().map(|(gpus, cpu, selector, on_host)| {
+            let mut spec = spec(*gpus, *cpu, *selector);
+            spec.containers[0].ports = on_host.then(|| serde_json::from_value(port.clone()).expect("ports"));
+            spec
+        }).collect();
+        let mut room = Room::new(&nodes, &[], &[], &specs.iter().collect::<Vec<_>>(), true);
+        let mut needs: Vec<_> = specs.iter().map(|spec| Need::new(&room, spec)).collect();
+        let mut placed: Vec<(usize, usize)> = Vec::new();
+        for (kind, put) in moves {
+            let kind = kind % needs.len();
+            let want = walk(&room, &needs[kind]);
+            prop_assert_eq!(Need::now(&room, &specs[kind]).fullest(&room), want);
+            if put {
+                prop_assert_eq!(room.put(&mut needs[kind]), want);
+                placed.extend(want.map(|at| (kind, at)));
+            } else {
+                if let Some((kind, at)) = placed.pop() {
+                    room.remove(at, &needs[kind]);
+                }
+                let mut all: Vec<_> = needs[kind].nodes.clone();
+                all.retain(|at| room.holds(*at, &needs[kind]));
+                all.sort_by_key(|at| room.rest(*at));
+                prop_assert_eq!(needs[kind].choices(&room, 99), all);
+            }
+        }
+    }
+
+    #[test]
+    fn waiting_pods_take_the_room_that_each_would_find_alone(
+        sizes in prop::collection::vec(0..9_u32, 1..5),
+        waiting in prop::collection::vec((0..5_u32, 0..3_i32), 0..12),
+    ) {
+        let nodes = nodes(&sizes);
+        let specs: Vec<_> = waiting.iter().map(|(gpus, _)| spec(*gpus, 1, None)).collect();
+        let pods: Vec<_> = waiting.iter().zip(&specs).enumerate().map(|(at, ((_, priority), spec))| {
+            pod(&format!("p{at:02}"), spec, json!({"spec": {"priority": priority}}))
+        }).collect();
+        let pods: Vec<&Pod> = pods.iter().collect();
+        let specs: Vec<&PodSpec> = specs.iter().collect();
+        let mut seated = Room::new(&nodes, &[], &[], &specs, true);
+        let mut one_by_one = seated.clone();
+        seated.seat(&pods, 1);
+        let mut order: Vec<usize> = (0..pods.len()).filter(|at| waiting[*at].1 >= 1).collect();
+        order.sort_by_key(|at| -waiting[*at].1);
+        for at in order {
+            let mut need = Need::new(&one_by_one, specs[at]);
+            one_by_one.put(&mut need);
+        }
+        prop_assert_eq!(seated.all_free(), one_by_one.all_free());
     }
 }
