@@ -39,6 +39,16 @@ fn answers_in_three_forms() {
     assert!(table.contains("Write decode: 2 → 4"), "{table}");
 }
 
+/// Decides on the document with one text replaced, and wants a complaint.
+fn refused(from: &str, to: &str, says: &str) {
+    let document = DOCUMENT.replace(from, to);
+    assert_ne!(document, DOCUMENT, "{from} is not there");
+    let (code, out, err) = decide(&document, "json");
+    assert_eq!(code, ExitCode::from(2), "{to}: {err}");
+    assert_eq!(out, "", "{to}");
+    assert!(err.contains(says), "{to}: want {says}, got {err}");
+}
+
 #[test]
 fn wrong_input_names_field_value_and_fix() {
     for (from, to, says) in [
@@ -126,6 +136,20 @@ fn wrong_input_names_field_value_and_fix() {
             "specReplicas: 2, pods: [{metadata: {name: a}}, {metadata: {name: a}}, {}]",
             "roles.decode.pods[1].metadata.name: \"a\" is there twice; write each pod once",
         ),
+    ] {
+        refused(from, to, says);
+    }
+    let (code, _, err) = decide(r#"{"now": 1, "now": 2}"#, "json");
+    assert_eq!(code, ExitCode::from(2));
+    assert!(err.contains("document: \"now\" is there twice; keep one at line 1"), "{err}");
+    let (code, _, err) = decide("", "json");
+    assert_eq!(code, ExitCode::from(2));
+    assert!(err.contains("document: is empty"), "{err}");
+}
+
+#[test]
+fn wrong_quantities_of_core_objects_are_named() {
+    for (from, to, says) in [
         (
             "specReplicas: 2",
             "specReplicas: 2, pods: [{metadata: {name: a}, spec: {containers: [{name: c, resources: {requests: {cpu: lots}}}]}}]",
@@ -152,19 +176,8 @@ fn wrong_input_names_field_value_and_fix() {
             "capacity.pods[0].spec.resources.requests.cpu: \"a\" is not a quantity; write",
         ),
     ] {
-        let document = DOCUMENT.replace(from, to);
-        assert_ne!(document, DOCUMENT, "{from} is not there");
-        let (code, out, err) = decide(&document, "json");
-        assert_eq!(code, ExitCode::from(2), "{to}: {err}");
-        assert_eq!(out, "", "{to}");
-        assert!(err.contains(says), "{to}: want {says}, got {err}");
+        refused(from, to, says);
     }
-    let (code, _, err) = decide(r#"{"now": 1, "now": 2}"#, "json");
-    assert_eq!(code, ExitCode::from(2));
-    assert!(err.contains("document: \"now\" is there twice; keep one at line 1"), "{err}");
-    let (code, _, err) = decide("", "json");
-    assert_eq!(code, ExitCode::from(2));
-    assert!(err.contains("document: is empty"), "{err}");
 }
 
 #[test]
