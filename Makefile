@@ -18,15 +18,19 @@ prerequisites:
 	@command -v cc >/dev/null || { echo "missing: a C compiler. Install gcc or clang (Debian: apt-get install gcc libc6-dev)."; exit 1; }
 
 .PHONY: tools
-tools: prerequisites ## Build the control plane of tests and demo into the cache (15-20 min the first time)
+tools: prerequisites ## Build the control plane of tests and demo into the cache (15-25 min the first time)
 	@tests/control-plane/build
+
+.PHONY: demo-tools
+demo-tools: prerequisites
+	@tests/control-plane/build --demo
 
 .PHONY: build
 build: prerequisites ## Build the three programs and the tests' programs
 	cargo build --workspace --all-targets
 
 .PHONY: demo
-demo: tools ## Scale a simulated LLM fleet on a real control plane (SCENARIO=contended: beside a plain HPA; KEEP=1 leaves it running)
+demo: demo-tools ## Scale a simulated LLM fleet on a real control plane (SCENARIO=contended: beside a plain HPA; KEEP=1 leaves it running)
 	@cargo build --workspace --bins
 	@cargo run --quiet -p rbg-autoscaler-tests --bin rbga-demo -- $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(filter 1 yes true,$(KEEP)),--keep) $(ARGS)
 

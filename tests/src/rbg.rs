@@ -11,6 +11,7 @@ pub mod manifest;
 mod members;
 mod observed;
 mod plan;
+mod pod_group;
 mod reconcile;
 mod scaling_adapter;
 mod stand_in;
@@ -19,7 +20,7 @@ mod template;
 pub mod types;
 mod workload;
 
-pub use crds::install_crds;
+pub use crds::{install_coscheduling_crds, install_crds};
 pub use manifest::{groups, manifest};
 pub use stand_in::StandIn;
 pub use types::{RoleBasedGroup, RoleBasedGroupScalingAdapter};

@@ -24,6 +24,10 @@ pub enum Component {
     ControllerManager,
     /// The default scheduler.
     Scheduler,
+    /// The scheduler of scheduler-plugins with coscheduling, to be started in place of the default one.
+    Coscheduler,
+    /// The controller of scheduler-plugins, which keeps the status of PodGroups: a changed one makes the scheduler look again.
+    PodGroupController,
     /// Plays the kubelet of fake nodes: their pods start without containers.
     Kwok,
     /// Scrapes annotated pods.
@@ -42,6 +46,8 @@ impl Component {
             Self::ApiServer => "kube-apiserver",
             Self::ControllerManager => "kube-controller-manager",
             Self::Scheduler => "kube-scheduler",
+            Self::Coscheduler => "coscheduler",
+            Self::PodGroupController => "podgroup-controller",
             Self::Kwok => "kwok",
             Self::Prometheus => "prometheus",
         }
@@ -56,6 +62,8 @@ impl Component {
             Self::ApiServer => 16_443,
             Self::ControllerManager => 20_257,
             Self::Scheduler => 20_259,
+            Self::Coscheduler => 20_261,
+            Self::PodGroupController => 20_263,
             Self::Kwok => 20_247,
             Self::Prometheus => 19_090,
         };
@@ -80,6 +88,8 @@ impl Component {
             Self::ApiServer => api_server(state, network, pki, options)?,
             Self::ControllerManager => controller_manager(state, address, pki, options),
             Self::Scheduler => scheduler(state, address),
+            Self::Coscheduler => coscheduler(state, address)?,
+            Self::PodGroupController => pod_group_controller(state, address),
             Self::Kwok => kwok(state, address, network)?,
             Self::Prometheus => prometheus::args(state, network, pki, options)?,
         };
@@ -198,6 +208,31 @@ fn controller_manager(state: &Path, address: SocketAddr, pki: &Pki, options: &Op
 
 fn scheduler(state: &Path, address: SocketAddr) -> Vec<String> {
     kubernetes(state, Component::Scheduler, address)
+}
+
+/// As an administrator: the default scheduler's role knows no PodGroups.
+fn coscheduler(state: &Path, address: SocketAddr) -> Result<Vec<String>> {
+    let kubeconfig = state.join("admin.kubeconfig");
+    let config = state.join("coscheduler.yaml");
+    let text = include_str!("../../control-plane/coscheduler.yaml")
+        .replace("KUBECONFIG", &kubeconfig.display().to_string());
+    fs::write(&config, text).context("cannot write the configuration of the coscheduler")?;
+    Ok(vec![
+        file_flag("config", &config),
+        file_flag("authentication-kubeconfig", &kubeconfig),
+        file_flag("authorization-kubeconfig", &kubeconfig),
+        flag("bind-address", address.ip()),
+        flag("secure-port", address.port()),
+        file_flag("cert-dir", &state.join("pki")),
+    ])
+}
+
+fn pod_group_controller(state: &Path, address: SocketAddr) -> Vec<String> {
+    vec![
+        file_flag("kubeconfig", &state.join("admin.kubeconfig")),
+        flag("probeAddr", address),
+        flag("metricsAddr", 0),
+    ]
 }
 
 fn kwok(state: &Path, address: SocketAddr, network: &Network) -> Result<Vec<String>> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    labels,
+    labels, pod_group,
     template::{UnknownTemplate, object, patched, resolve},
     types::{
         CustomComponent, CustomComponentsPattern, LeaderWorkerPattern, RestartPolicyConfig, Role,
@@ -82,6 +82,10 @@ impl Blueprint {
             return Ok(None);
         };
         let (name, namespace) = identity(group);
+        let mut common = common_labels(name, namespace, &role.name);
+        if pod_group::is_wanted(group) {
+            common.insert(labels::OLD_POD_GROUP.to_owned(), name.to_owned());
+        }
         let described: Vec<Value> =
             components.iter().map(|part| json!([part.name, part.count, part.size, part.template])).collect();
         Ok(Some(Self {
@@ -90,7 +94,7 @@ impl Blueprint {
             workload: labels::workload_name(name, &role.name),
             naming,
             components,
-            common: common_labels(name, namespace, &role.name),
+            common,
             owner: owner_reference(group),
         }))
     }

@@ -14,6 +14,17 @@ pub const CRDS: [(&str, &str); 2] = [
     ("rolebasedgroupscalingadapters.yaml", include_str!("../../crds/rolebasedgroupscalingadapters.yaml")),
 ];
 
+/// What the scheduler and the controller of scheduler-plugins read.
+const COSCHEDULING: &str = include_str!("../../crds/coscheduling.yaml");
+
+/// Installs the CRDs that coscheduling needs.
+///
+/// Errors: kube-apiserver refuses them.
+pub async fn install_coscheduling_crds(client: &Client) -> Result<()> {
+    apply_yaml(client, "", COSCHEDULING).await?;
+    Ok(())
+}
+
 /// Installs the CRDs and waits until both kinds can be listed; does no harm when they are there.
 ///
 /// Errors: when kube-apiserver refuses a CRD, or does not serve it within 30 seconds.

@@ -2,6 +2,10 @@
 
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
+/// Annotation of a group that asks for gang scheduling: `"true"`.
+pub const GANG_SCHEDULING: &str = "rbg.workloads.x-k8s.io/group-gang-scheduling";
+/// Label of the pods of such a group. Schedulers of today read another one, `scheduling.x-k8s.io/pod-group`.
+pub const OLD_POD_GROUP: &str = "pod-group.scheduling.sigs.k8s.io/name";
 /// Label: the group a pod, workload or scaling adapter belongs to.
 pub const GROUP_NAME: &str = "rbg.workloads.x-k8s.io/group-name";
 /// Label: a hash that tells groups apart, see [`group_hash`].

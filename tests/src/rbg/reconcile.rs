@@ -18,6 +18,7 @@ use super::{
     members::Members,
     observed::{ObservedPod, ObservedWorkload, owner},
     plan::{Plan, plan},
+    pod_group,
     status::group_status,
     template::UnknownTemplate,
     types::{Role, RoleBasedGroup, RoleBasedGroupScalingAdapter, RoleStatus, Workload},
@@ -88,6 +89,9 @@ impl Reconciler {
         let (name, namespace) = identity(group);
         let adapters = self.adapters.of(namespace, name);
         let group = self.obey(group.clone(), &adapters).await?;
+        if pod_group::is_wanted(&group) {
+            self.apply_pod_group(namespace, &pod_group::wanted(&group)).await?;
+        }
         let mut outcome = Ok(());
         let mut statuses = Vec::new();
         for role in &group.spec.roles {

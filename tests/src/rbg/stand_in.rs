@@ -32,12 +32,12 @@ use super::{
 /// A running stand-in; it ends when this is dropped.
 ///
 /// What it does as upstream does: pods with upstream's names and labels, highest ordinals removed first, lost pods made anew,
-/// rollouts, status, Deployments and stateful sets for roles that ask for them, and scaling adapters whose count wins over the
+/// rollouts, status, PodGroups, Deployments and stateful sets for roles that ask for them, and scaling adapters whose count wins over the
 /// group's, at the price of every field of the group that RBG does not know.
 ///
 /// What it leaves out: role instance sets (its pods belong to the group itself), leader-worker sets (their pods are made the
 /// same way, with that project's names and labels), Services, environment variables and config maps for discovery, updates in
-/// place, surge, kept revisions, start order between roles, and pod groups for gang schedulers.
+/// place, surge, kept revisions, and start order between roles.
 #[derive(Debug)]
 pub struct StandIn(JoinHandle<()>);
 

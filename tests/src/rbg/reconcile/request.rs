@@ -7,10 +7,10 @@ use k8s_openapi::api::{
 use kube::{
     Api, Error, Resource,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
-    core::NamespaceResourceScope,
+    core::{GroupVersionKind, NamespaceResourceScope},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     super::{
@@ -55,6 +55,17 @@ impl Reconciler {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
         let force = PatchParams::apply("rbg-stand-in").force();
         api.patch(&wanted.name, &force, &Patch::Apply(&wanted.manifest)).await?;
+        Ok(())
+    }
+
+    /// Applies a PodGroup.
+    pub(super) async fn apply_pod_group(&self, namespace: &str, wanted: &Value) -> Result<()> {
+        let kind = GroupVersionKind::gvk("scheduling.x-k8s.io", "v1alpha1", "PodGroup");
+        let resource = ApiResource::from_gvk(&kind);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+        let force = PatchParams::apply("rbg-stand-in").force();
+        let name = wanted["metadata"]["name"].as_str().unwrap_or_default();
+        api.patch(name, &force, &Patch::Apply(wanted)).await?;
         Ok(())
     }
 
