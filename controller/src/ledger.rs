@@ -3,6 +3,8 @@
 //! Groups are decided on one after another. What one was given counts for the next ones until its pods are seen, bound
 //! or waiting, since then they count themselves; at most a minute, since pods may never come.
 
+mod owed;
+
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,6 +13,7 @@ use rbg_autoscaler::{
     units::Replicas,
 };
 
+pub use self::owed::Owed;
 use crate::cache::{store::ObjectKey, tenants::Tenants};
 
 /// Pods that do not come within this time are not waited for.

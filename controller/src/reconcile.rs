@@ -13,11 +13,12 @@ use std::{
 };
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, Resource, ResourceExt};
 use rbg_autoscaler::{
     api::{autoscaler::RoleBasedGroupAutoscaler, rbg::RoleBasedGroup},
     policy::{CapacityMode, MetricSource, Mode, Policy},
-    scaling::{Decision, Write, decide},
+    scaling::{Decision, Reservation, Write, decide},
 };
 
 pub use self::errand::Returned;
@@ -31,14 +32,14 @@ use crate::{
     cache::{World, store::ObjectKey},
     events::Recorder,
     inline::{self, Plan},
-    ledger::{Ledger, Raise},
+    ledger::{Ledger, Owed, Raise},
     live::Questions,
     memory::{PolicyMemory, QUIET},
     observe::{
         Metrics, Observed, Seen, Sources, Unwritable, document, ineffective_gang_scheduling, may_roll_back,
         observe, see_room, signals_of_tokens,
     },
-    report::{self, Group},
+    report::{self, Group, unguarded_sleep},
     telemetry::Figures,
 };
 
@@ -55,6 +56,8 @@ pub struct Reconciler {
     policies: HashMap<ObjectKey, PolicyMemory>,
     /// Room that was given away and that nobody sees taken yet.
     ledger: Ledger,
+    /// Pods that were asked for before this process led; `None` until they are first looked for.
+    owed: Option<Owed>,
     /// What people ask of the next decisions.
     questions: Questions,
 }
@@ -213,6 +216,7 @@ impl Reconciler {
     pub fn forget_decisions(&mut self) {
         self.policies.clear();
         self.groups.clear();
+        self.owed = None;
     }
 
     /// Returns whether any decision depends on the cluster's room.
@@ -342,6 +346,7 @@ impl Reconciler {
                         });
                     }
                 };
+                known.unguarded = unguarded_sleep(&policy);
                 known.gangless = ineffective_gang_scheduling(&self.world, key, group);
                 let sources = Sources { world: &self.world, metrics: &self.metrics };
                 let mut observed = observe(sources, key, group, &policy, &answers, now);
@@ -351,8 +356,8 @@ impl Reconciler {
                 if memory.needs_room || may_roll_back(&before, &observed.observation) {
                     memory.needs_room = true;
                     self.world.room.need(now);
-                    let reserved = self.ledger.open(self.world.room.tenants(), now);
-                    see_room(&mut self.world, key, group, &policy, reserved, &mut observed);
+                    let given = given(&mut self.ledger, &mut self.owed, &self.world, now);
+                    see_room(&mut self.world, key, group, &policy, given, &mut observed);
                 }
                 let decision = decide(&policy, &observed.observation, &before, now);
                 memory.waits_for_room = waits_for_room(&decision);
@@ -382,7 +387,7 @@ impl Reconciler {
         };
         let status = report.status(&[], now);
         if let Some(decided) = &report.decided {
-            self.figures.note(key, &decided.policy, &status.roles);
+            self.figures.note(key, &decided.policy, &decided.decision, &status.roles);
             memory.follow(&status.roles, now);
         }
         self.questions.answer(&report.key, || {
@@ -429,6 +434,21 @@ fn waits_for_room(decision: &Decision) -> Option<Timestamp> {
         history.refused_since.into_iter().chain(rolled_back).min()
     });
     since.min()
+}
+
+/// What was given away and is not seen taken: the places, and the pods of an earlier leader's that nobody has placed.
+fn given(
+    ledger: &mut Ledger,
+    owed: &mut Option<Owed>,
+    world: &World,
+    now: Timestamp,
+) -> (Vec<Reservation>, Vec<Arc<Pod>>) {
+    let tenants = world.room.tenants();
+    let reserved = ledger.open(tenants, now);
+    if !tenants.is_complete() {
+        return (reserved, Vec::new());
+    }
+    (reserved, owed.get_or_insert_with(|| Owed::of(world, now)).open(tenants, now))
 }
 
 /// Notes in the ledger what the writes of a group take.

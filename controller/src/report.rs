@@ -7,6 +7,7 @@ mod conditions;
 mod due;
 mod status;
 mod transitions;
+mod unguarded;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub use self::{
     due::{changed, moved},
     status::{Told, status},
     transitions::transitions,
+    unguarded::unguarded_sleep,
 };
 use crate::{
     apply::{ApplyError, FIELD_MANAGER, Written},

@@ -159,6 +159,7 @@ mod tests {
     use rbg_autoscaler::{
         api::autoscaler::{RoleBasedGroupAutoscalerSpec, RoleStatus},
         policy::Policy,
+        scaling::{Decision, RoleDecision},
     };
     use serde_json::json;
 
@@ -181,7 +182,9 @@ mod tests {
         }))
         .expect("a status");
         let policy = Policy::try_from(&spec).expect("a policy");
-        telemetry.figures().note(&group, &policy, std::slice::from_ref(&role));
+        let decided = RoleDecision { shortages: vec!["PartialGang"], ..RoleDecision::default() };
+        let decision = Decision { roles: vec![Some(decided)], ..Decision::default() };
+        telemetry.figures().note(&group, &policy, &decision, std::slice::from_ref(&role));
         telemetry.scaled(&group, "decode", Scaled { up: false, rolled_back: true });
         telemetry.error("conflict");
         telemetry.leads(true);
@@ -236,6 +239,7 @@ mod tests {
         rbg_autoscaler_last_scale_timestamp_seconds{namespace="serving",group="demo",role="decode"} 1795255200.0
         # HELP rbg_autoscaler_limited 1 while this reason keeps the count from what the metrics ask for
         # TYPE rbg_autoscaler_limited gauge
+        rbg_autoscaler_limited{namespace="serving",group="demo",role="decode",reason="PartialGang"} 1.0
         rbg_autoscaler_limited{namespace="serving",group="demo",role="decode",reason="TooManyReplicas"} 1.0
         rbg_autoscaler_limited{namespace="serving",group="demo",role="decode",reason="WholeGangs"} 1.0
         # HELP rbg_autoscaler_metric_value a metric as measured

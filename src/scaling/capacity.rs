@@ -14,7 +14,7 @@
 mod backoff;
 mod limited;
 
-use limited::Limited;
+use limited::{Limited, PARTIAL_GANG, UNKNOWN};
 
 use super::{
     decision::Stage,
@@ -62,7 +62,11 @@ fn roll_back(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limited) -> 
     if let Some(due) = verdict.due {
         draft.due.at(due);
     }
+    if let Some(why) = verdict.waits {
+        limited.waits(format!("{name}: {why}"));
+    }
     if let Some(why) = verdict.partial {
+        draft.shortages.push(PARTIAL_GANG);
         limited.partial(format!("{name}: {why}"));
     }
     let Some((to, why)) = verdict.take_back.filter(|(to, _)| *to < draft.proposal.replicas) else {
@@ -125,6 +129,9 @@ fn place(group: &mut GroupDraft<'_>, limited: &mut Limited) {
         let Some(draft) = group.roles.get_mut(fitting.role).and_then(Option::as_mut) else { continue };
         let (name, gang, number) = (&draft.policy.name, draft.policy.gang, draft.proposal.replicas);
         let unknown = fitting.unknown.filter(|_| blind.is_none() && fitting.replicas > draft.current());
+        if blind.is_some() || unknown.is_some() {
+            draft.shortages.push(UNKNOWN);
+        }
         if let Some(unknown) = unknown {
             limited.unknown(format!("{name}: {unknown}, taken as fitting"));
         }

@@ -52,6 +52,8 @@ pub struct RoleDecision {
     pub steps: Vec<Step>,
     /// `AbleToScale`, `ScalingActive` and `ScalingLimited`, as far as they were judged.
     pub conditions: Vec<Condition>,
+    /// Reasons of `CapacityLimited` that this role gives.
+    pub shortages: Vec<&'static str>,
     /// The next input, as if `writes` succeeded.
     pub history: RoleHistory,
 }

@@ -52,6 +52,10 @@ pub(crate) struct RoleDraft<'a> {
     pub active: Option<Condition>,
     /// The condition `ScalingLimited`.
     pub limited: Option<Condition>,
+    /// Reasons of `CapacityLimited` that this role gives.
+    pub shortages: Vec<&'static str>,
+    /// The wake signal that does not answer, in words.
+    pub silent_wake: Option<String>,
     /// Where pods of new replicas were placed, by the count that they belong to.
     pub placed: Vec<(Replicas, Reservation)>,
     /// What the next decision needs; starts as a copy of `past`. The pipeline adds the scale event.
@@ -234,6 +238,8 @@ impl<'a> GroupDraft<'a> {
                 able: None,
                 active: None,
                 limited: None,
+                shortages: Vec::new(),
+                silent_wake: None,
                 placed: Vec::new(),
                 next: past.clone(),
                 due: Due::nothing(now),

@@ -40,6 +40,7 @@ pub(crate) fn finish(group: GroupDraft<'_>) -> Decision {
             metrics: draft.results.into_iter().map(|result| result.status).collect(),
             steps: draft.proposal.steps,
             conditions: [draft.able, draft.active, draft.limited].into_iter().flatten().collect(),
+            shortages: draft.shortages,
             history: draft.next,
         }));
     }
@@ -65,12 +66,15 @@ fn remember(draft: &mut RoleDraft<'_>, written: Option<Replicas>) {
     events::prune(&mut draft.next.scale_events, events::retention(behavior, draft.policy.gang), now);
 }
 
-/// Whether every metric that was looked at answered, and wholly.
+/// Whether every metric that was looked at answered, and wholly; and every wake signal.
 fn metrics_healthy(group: &GroupDraft<'_>) -> Condition {
     const NAME: &str = "MetricsHealthy";
     let mut looked_at = false;
-    let mut partial = None;
+    let (mut partial, mut silent) = (None, None);
     for draft in group.roles.iter().flatten() {
+        if let Some(why) = &draft.silent_wake {
+            silent.get_or_insert_with(|| format!("wakeOn of role {}: {why}", draft.policy.name));
+        }
         for result in &draft.results {
             looked_at = true;
             let of = || format!("{} of role {}: ", result.status.name, draft.policy.name);
@@ -83,6 +87,9 @@ fn metrics_healthy(group: &GroupDraft<'_>) -> Condition {
                 partial = Some(of() + why);
             }
         }
+    }
+    if let Some(why) = silent {
+        return Condition::new(NAME, false, "WakeSignalSilent", why);
     }
     match partial {
         Some(why) => Condition::new(NAME, false, "PartialMetric", why),

@@ -30,6 +30,8 @@ pub(super) struct Verdict {
     pub partial: Option<String>,
     /// When the next gang may have waited for long enough.
     pub due: Option<Timestamp>,
+    /// What waits for a node until then, in words.
+    pub waits: Option<String>,
 }
 
 /// How one gang stands.
@@ -42,7 +44,23 @@ struct Gang {
 
 /// Judges the gangs of one role.
 pub(super) fn judge(draft: &RoleDraft<'_>, timeout: Duration) -> Verdict {
-    if has_ordinals(draft) { by_gang(draft, timeout) } else { by_count(draft, timeout) }
+    let mut verdict = if has_ordinals(draft) { by_gang(draft, timeout) } else { by_count(draft, timeout) };
+    verdict.waits = verdict.due.and_then(|due| waiting(draft, due));
+    verdict
+}
+
+/// What waits for a node beyond the minimum, what the scheduler says to it, and until when it may.
+fn waiting(draft: &RoleDraft<'_>, due: Timestamp) -> Option<String> {
+    let is_more = |replica: &ReplicaObservation| {
+        replica.ordinal.is_none_or(|ordinal| ordinal >= draft.bounds.min.get())
+    };
+    let waiting: Vec<_> =
+        own(draft).filter(|replica| waiting_since(replica).is_some() && is_more(replica)).collect();
+    let units = if waiting.len() == 1 { "replica waits" } else { "replicas wait" };
+    let words = waiting.iter().find_map(|replica| replica.unschedulable_message.as_deref());
+    let tail = words.map(|words| format!(" ({})", clip(words))).unwrap_or_default();
+    (!waiting.is_empty())
+        .then(|| format!("{} {units} for a node, to be taken back at {due:.0}{tail}", waiting.len()))
 }
 
 /// Returns the least count above which there are only whole gangs that wait for a node and have nothing ready.

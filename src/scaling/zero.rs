@@ -72,6 +72,7 @@ fn standing(draft: &mut RoleDraft<'_>) -> Option<Standing> {
         return None;
     }
     let signals = wake::read(draft.policy, draft.seen);
+    draft.silent_wake.clone_from(&signals.silent);
     if draft.current() > Replicas::ZERO {
         let idle = signals.zero
             && draft.is_complete()

@@ -33,7 +33,7 @@ externalRules:
 #[tokio::test]
 async fn gangs_under_coscheduling() {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
-    cases(&plane).await.unwrap();
+    Box::pin(cases(&plane)).await.unwrap();
 }
 
 async fn cases(plane: &ControlPlane) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use rbg_autoscaler::{
     api::rbg::{Role, RoleBasedGroup},
     policy::Policy,
@@ -20,13 +20,14 @@ pub fn may_roll_back(histories: &[RoleHistory], seen: &Observation) -> bool {
         || replicas.any(|replica| replica.unschedulable_since.is_some())
 }
 
-/// Adds the room to what a decision sees; `reserved` is what was given to others, and to this group before.
+/// Adds the room to what a decision sees; `given` is what was given to others, and to this group before: the places, and pods that
+/// nobody has placed.
 pub fn see_room(
     world: &mut World,
     key: &ObjectKey,
     group: &RoleBasedGroup,
     policy: &Policy,
-    reserved: Vec<Reservation>,
+    given: (Vec<Reservation>, Vec<Arc<Pod>>),
     observed: &mut Observed,
 ) {
     let mut listed = Vec::new();
@@ -39,7 +40,12 @@ pub fn see_room(
             listed.extend(pods.map(|pod| ObjectKey::new(key.namespace.as_str(), pod.name().as_ref())));
         }
     }
-    observed.observation.capacity = Some(Arc::new(world.room.seen(&listed, reserved)));
+    let (reserved, waiting) = given;
+    let mut room = world.room.seen(&listed, reserved);
+    if room.nodes.is_some() {
+        room.pods.extend(waiting);
+    }
+    observed.observation.capacity = Some(Arc::new(room));
 }
 
 /// The pods of one replica as the group describes them, with the priority that admission gave to those that exist.

@@ -25,6 +25,8 @@ pub struct Group {
     pub inline_gone: Option<String>,
     /// Why the gang scheduling that the group asks for does not reach its pods.
     pub gangless: Option<String>,
+    /// Why a role may fall asleep while it still works.
+    pub unguarded: Option<String>,
 }
 
 /// Returns the condition `Ready`.
@@ -93,6 +95,9 @@ pub fn readiness(group: &Group, mode: Mode, decided: Vec<Condition>) -> Vec<Cond
         let reason = "PodsInNoPodGroup";
         conditions.push(Condition::new("GangSchedulingIneffective", true, reason, why.clone()));
     }
+    if let Some(why) = &group.unguarded {
+        conditions.push(Condition::new("SleepUnguarded", true, "QueueAlone", why.clone()));
+    }
     for condition in decided {
         if conditions.iter().all(|known| known.type_ != condition.type_) {
             conditions.push(condition);
@@ -149,6 +154,7 @@ mod tests {
             write_failed: Some("503".to_owned()),
             inline_gone: None,
             gangless: None,
+            unguarded: None,
         };
         let mut told = Vec::new();
         for step in 0..7 {

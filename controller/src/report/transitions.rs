@@ -17,11 +17,13 @@ use crate::{
 const HEALTHY_WHEN_TRUE: [(&str, &str); 3] =
     [("Ready", "Ready"), ("MetricsHealthy", "MetricsHealthy"), ("RatioSatisfied", "RatioSatisfied")];
 /// Group conditions whose `True` is bad news.
-const HEALTHY_WHEN_FALSE: [(&str, &str); 4] = [
+const HEALTHY_WHEN_FALSE: [(&str, &str); 6] = [
     ("CapacityLimited", "CapacityAvailable"),
     ("Conflict", "ConflictResolved"),
     ("InlineGone", "InlineReturned"),
     ("Paused", "Resumed"),
+    ("GangSchedulingIneffective", "GangSchedulingEffective"),
+    ("SleepUnguarded", "SleepGuarded"),
 ];
 
 /// Returns what is worth telling.

@@ -15,7 +15,7 @@ use prometheus_client::{
 use rbg_autoscaler::{
     api::autoscaler::RoleStatus,
     policy::{Bounds, Policy},
-    scaling::{MetricStatus, Stage},
+    scaling::{Decision, MetricStatus, Stage},
     units::MilliValue,
 };
 
@@ -60,16 +60,16 @@ const COUNTS: [(&str, &str); 8] = [
 
 impl Figures {
     /// Takes in what was decided for a group.
-    pub fn note(&self, group: &ObjectKey, policy: &Policy, roles: &[RoleStatus]) {
+    pub fn note(&self, group: &ObjectKey, policy: &Policy, decision: &Decision, roles: &[RoleStatus]) {
         let mut by_group = self.lock();
         match by_group.get_mut(group) {
             Some(known) if is_of(known, roles) => {
                 for (figures, status) in known.iter_mut().zip(roles) {
-                    figures.follow(status, policy);
+                    figures.follow(status, policy, decision);
                 }
             }
             _ => {
-                let figures = roles.iter().map(|status| RoleFigures::of(status, policy)).collect();
+                let figures = roles.iter().map(|status| RoleFigures::of(status, policy, decision)).collect();
                 by_group.insert(group.clone(), figures);
             }
         }
@@ -96,19 +96,19 @@ fn is_of(known: &[RoleFigures], roles: &[RoleStatus]) -> bool {
 }
 
 impl RoleFigures {
-    fn of(status: &RoleStatus, policy: &Policy) -> Self {
+    fn of(status: &RoleStatus, policy: &Policy, decision: &Decision) -> Self {
         let metrics = status
             .metrics
             .iter()
             .map(|metric| MetricFigures { name: metric.name.clone(), ..MetricFigures::default() });
         let mut figures =
             Self { role: status.name.clone(), metrics: distinct(metrics.collect()), ..Self::default() };
-        figures.follow(status, policy);
+        figures.follow(status, policy, decision);
         figures
     }
 
     /// Takes the numbers of a role whose figures these are.
-    fn follow(&mut self, status: &RoleStatus, policy: &Policy) {
+    fn follow(&mut self, status: &RoleStatus, policy: &Policy, decision: &Decision) {
         let bounds = bounds(status, policy);
         let count = |replicas: i32| u32::try_from(replicas).unwrap_or(0);
         self.counts = [
@@ -129,6 +129,10 @@ impl RoleFigures {
         let is_limited =
             status.conditions.iter().find(|known| known.type_ == "ScalingLimited" && known.status == "True");
         self.limited.extend(is_limited.map(|condition| condition.reason.clone().into_owned()));
+        let place = policy.roles.iter().position(|role| role.name == status.name);
+        let decided = place.and_then(|place| decision.roles.get(place)?.as_ref());
+        let shortages = decided.iter().flat_map(|decided| &decided.shortages);
+        self.limited.extend(shortages.map(|reason| (*reason).to_owned()));
         self.limited.sort_unstable();
         self.limited.dedup();
         for (figures, status) in self.metrics.iter_mut().zip(&status.metrics) {

@@ -4,8 +4,8 @@ use super::{NO_FIT, ROLLED_BACK};
 use crate::scaling::decision::Condition;
 
 const CAPACITY_LIMITED: &str = "CapacityLimited";
-const PARTIAL_GANG: &str = "PartialGang";
-const UNKNOWN: &str = "Unknown";
+pub(super) const PARTIAL_GANG: &str = "PartialGang";
+pub(super) const UNKNOWN: &str = "Unknown";
 
 /// What the cluster's room kept from happening, role by role.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +14,7 @@ pub(super) struct Limited {
     no_fit: Vec<String>,
     partial: Vec<String>,
     unknown: Vec<String>,
+    waiting: Vec<String>,
 }
 
 impl Limited {
@@ -37,6 +38,11 @@ impl Limited {
         self.unknown.push(text);
     }
 
+    /// Replicas wait for a node, and it is too early to take them back.
+    pub fn waits(&mut self, text: String) {
+        self.waiting.push(text);
+    }
+
     /// The condition: the gravest reason there is, and the texts of that reason and all below it, by role.
     pub fn condition(mut self) -> Condition {
         let reasons = [
@@ -56,6 +62,9 @@ impl Limited {
         }
         let text = texts.join("; ");
         match gravest {
+            None if !self.waiting.is_empty() => {
+                Condition::new(CAPACITY_LIMITED, false, "WaitingForNodes", self.waiting.join("; "))
+            }
             None => {
                 Condition::new(CAPACITY_LIMITED, false, "NotLimited", "nothing is kept back for want of room")
             }

@@ -32,7 +32,7 @@ use super::{
 /// A running stand-in; it ends when this is dropped.
 ///
 /// What it does as upstream does: pods with upstream's names and labels, highest ordinals removed first, lost pods made anew,
-/// rollouts, status, PodGroups, Deployments and stateful sets for roles that ask for them, and scaling adapters whose count wins over the
+/// rollouts, status, pod groups, Deployments and stateful sets for roles that ask for them, and scaling adapters whose count wins over the
 /// group's, at the price of every field of the group that RBG does not know.
 ///
 /// What it leaves out: role instance sets (its pods belong to the group itself), leader-worker sets (their pods are made the

@@ -7,6 +7,11 @@ use crate::cache::room::RoomEvent;
 
 /// A group of one role of 8-GPU pods, one replica of which runs, with a policy that creates only what fits.
 fn fitting(reconciler: &mut Reconciler, name: &str) {
+    asking(reconciler, name, 1);
+}
+
+/// The same, with a count of which one replica runs.
+fn asking(reconciler: &mut Reconciler, name: &str, replicas: u32) {
     let container = json!({"name": "engine", "resources": {"limits": {"nvidia.com/gpu": 8}}});
     let pattern = json!({"template": {"spec": {"containers": [container]}}});
     let mut group = json!({
@@ -14,22 +19,24 @@ fn fitting(reconciler: &mut Reconciler, name: &str) {
         "metadata": {"name": name, "namespace": "a", "uid": name, "generation": 1, "resourceVersion": "10"},
         "spec": {"roles": [{"name": "decode", "replicas": 1, "standalonePattern": pattern}]}
     });
-    group["spec"]["roles"][0]["replicas"] = json!(1);
+    group["spec"]["roles"][0]["replicas"] = json!(replicas);
     let group = serde_json::from_value(group).expect("a group");
     reconciler.world.take(WorldEvent::Group(Event::Apply(group)));
     let mut spec = spec();
     spec["groupRef"]["name"] = json!(name);
     spec["capacity"] = json!({"mode": "Fit"});
     reconciler.world.take(policy(name, 0, &json!({}), &spec));
+    reconciler.world.take(WorldEvent::Pod(Box::new(Event::Apply(first_pod(name)))));
+}
+
+fn first_pod(name: &str) -> Pod {
     let labels = json!({rbg::GROUP_NAME: name, rbg::ROLE_NAME: "decode", rbg::ROLE_INSTANCE_INDEX: "0"});
     let pod = json!({
         "metadata": {"name": format!("{name}-decode-0"), "namespace": "a", "labels": labels},
         "spec": {"nodeName": "n0", "containers": [{"name": "engine"}]},
         "status": {"phase": "Running", "startTime": at(-600).to_string(), "conditions": [{"type": "Ready", "status": "True"}]}
     });
-    let pod: Pod = serde_json::from_value(pod).expect("a pod");
-    reconciler.world.take(WorldEvent::Pod(Box::new(Event::Apply(pod.clone()))));
-    reconciler.world.take(WorldEvent::Room(RoomEvent::Pod(Event::Apply(pod.into()))));
+    serde_json::from_value(pod).expect("a pod")
 }
 
 fn nodes(reconciler: &mut Reconciler, count: u32) {
@@ -44,7 +51,14 @@ fn nodes(reconciler: &mut Reconciler, count: u32) {
 fn listed(reconciler: &mut Reconciler) {
     reconciler.world.take(WorldEvent::Room(RoomEvent::Node(Box::new(Event::InitDone))));
     nodes(reconciler, 1);
-    reconciler.world.take(WorldEvent::Room(RoomEvent::Pod(Event::InitDone)));
+    for event in [
+        Event::Init,
+        Event::InitApply(first_pod("one").into()),
+        Event::InitApply(first_pod("two").into()),
+        Event::InitDone,
+    ] {
+        reconciler.world.take(WorldEvent::Room(RoomEvent::Pod(event)));
+    }
 }
 
 /// Takes the turn of a group; returns the counts written, and the reason of `CapacityLimited`.
@@ -113,4 +127,17 @@ async fn nodes_that_may_not_be_listed_are_taken_as_fitting_and_said() {
     reconciler.world.room.need(at(0));
     reconciler.world.take(WorldEvent::Room(broke));
     assert_eq!(step(&mut reconciler, &server, "one", 0).await, (vec![2], json!("Unknown")));
+}
+
+/// The leader before raised the first group, and died; nobody has made the pod yet.
+#[tokio::test]
+async fn what_an_earlier_leader_gave_away_is_not_given_again() {
+    let (mut reconciler, server) = (Reconciler::default(), Server::default());
+    asking(&mut reconciler, "one", 2);
+    fitting(&mut reconciler, "two");
+    queue(&mut reconciler, 0, &[("one-decode-0", 20), ("two-decode-0", 20)]);
+    listed(&mut reconciler);
+    assert_eq!(step(&mut reconciler, &server, "two", 0).await, (vec![], json!("NoFit")));
+    queue(&mut reconciler, 60, &[("one-decode-0", 20), ("two-decode-0", 20)]);
+    assert_eq!(step(&mut reconciler, &server, "two", 60).await.0, [2], "it never came");
 }
