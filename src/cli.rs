@@ -2,6 +2,7 @@
 //!
 //! 0 = answered, 1 = could not be answered, 2 = the input is wrong (the message names the field, the value and the fix).
 
+mod complete;
 mod decide;
 mod explain;
 mod live;
@@ -17,9 +18,25 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum};
 use rbg_autoscaler::api::{autoscaler::InputError, crd};
 
+const EXAMPLES: &str = "\
+Examples:
+  kubectl get rbga -A                    which group needs a look: REASON is not Scaling
+  kubectl rbga explain chat -n serving   what happens to it, why, and what would change it
+  kubectl rbga signals                   the metrics that policies can name
+
+Completion: kubectl offers commands and flags when a program kubectl_complete-rbga is on the PATH:
+  printf '#!/bin/sh\\nexec kubectl rbga __complete \"$@\"\\n' > ~/.local/bin/kubectl_complete-rbga
+  chmod +x ~/.local/bin/kubectl_complete-rbga";
+
 /// Autoscaling of RoleBasedGroups, seen from the command line.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl-rbga", bin_name = "kubectl rbga", version, disable_help_subcommand = true)]
+#[command(
+    name = "kubectl-rbga",
+    bin_name = "kubectl rbga",
+    version,
+    disable_help_subcommand = true,
+    after_help = EXAMPLES
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -42,6 +59,8 @@ enum Command {
     /// Print the CustomResourceDefinition
     #[command(after_long_help = "Examples:\n  kubectl rbga crds | kubectl apply -f -")]
     Crds,
+    #[command(name = "__complete", hide = true)]
+    Complete(complete::Options),
 }
 
 /// How an answer is written.
@@ -83,6 +102,7 @@ pub fn run(arguments: Arguments, stdin: &mut dyn Read, out: &mut dyn Write, err:
         Command::Signals(options) => signals::run(&options, out),
         Command::Explain(options) => explain::run(&options, stdin, out, err),
         Command::Snapshot(options) => snapshot::run(&options, out, err),
+        Command::Complete(options) => complete::run(&options, out),
         Command::Crds => {
             crd::yaml().map_err(CliError::from).and_then(|text| Ok(out.write_all(text.as_bytes())?))
         }

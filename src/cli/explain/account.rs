@@ -9,7 +9,7 @@ use rbg_autoscaler::{
         autoscaler::RoleBasedGroupAutoscalerStatus,
         snapshot::{DecisionDocument, DecisionInput, RoleDecisionDocument, TrailPoint},
     },
-    policy::{Bounds, Mode, Policy},
+    policy::{Bounds, Mode, Policy, ScalingRules, Tolerance},
     scaling::{
         Condition, MetricStatus, Phase, Reading, ReadyStatus, ReplicaObservation, RoleObservation, Step,
     },
@@ -48,6 +48,7 @@ pub(super) struct RoleAccount {
     /// What the metrics ask for, before limits.
     pub recommended_replicas: Replicas,
     pub ready_replicas: usize,
+    pub starting_replicas: usize,
     pub pending_replicas: usize,
     pub min_replicas: Replicas,
     pub max_replicas: Replicas,
@@ -79,8 +80,10 @@ pub(super) struct MetricAccount {
     pub formula: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proposed_replicas: Option<i32>,
-    /// Whether no metric asks for more.
+    /// Whether its answer is the role's: no metric asks for more, and none before it for as much.
     pub decides: bool,
+    /// Whether it asks for as much as the one that decides.
+    pub agrees: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_replicas: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +160,20 @@ impl Account {
 }
 
 impl Material<'_> {
+    /// How far a metric's ratio may be from 1; none for token work, which is taken exactly.
+    fn tolerance(&self, place: usize, reading: Option<&Reading>) -> Option<Tolerances> {
+        if matches!(reading, Some(Reading::Tokens(_))) {
+            return None;
+        }
+        let both = self.input.observation.settings.tolerance;
+        let behavior = self.input.policy.roles.get(place).and_then(|role| role.behavior.as_ref());
+        let of = |rules: Option<&ScalingRules>| {
+            rules.and_then(|rules| rules.tolerance).map_or(both, Tolerance::get)
+        };
+        let up = of(behavior.map(|behavior| &behavior.up));
+        Some(Tolerances { up, down: of(behavior.map(|behavior| &behavior.down)) })
+    }
+
     fn role(
         &self,
         place: usize,
@@ -173,9 +190,23 @@ impl Material<'_> {
         // While a metric is silent the others cannot lower.
         let most = most
             .filter(|most| !is_silent || *most > i32::try_from(seen.spec_replicas.get()).unwrap_or(i32::MAX));
+        let asks_most = |status: &MetricStatus| most.is_some() && status.proposed_replicas == most;
+        let winner = decided.metrics.iter().position(asks_most);
         let metrics = decided.metrics.iter().enumerate().map(|(index, status)| {
-            let sources = seen.readings.get(index).map(|reading| sources(reading, seen, self.input.now));
-            metric(status, seen, most, sources.unwrap_or_default())
+            let reading = seen.readings.get(index);
+            let tolerance = self.tolerance(place, reading);
+            MetricAccount {
+                name: status.name.clone(),
+                value: status.current.as_ref().and_then(current),
+                target: status.target.as_ref().and_then(target),
+                formula: formula(status, seen, tolerance),
+                proposed_replicas: status.proposed_replicas,
+                decides: winner == Some(index),
+                agrees: asks_most(status) && winner != Some(index),
+                missing_replicas: status.missing_replicas,
+                error: status.error.clone(),
+                sources: reading.map_or_else(Vec::new, |reading| sources(reading, seen, self.input.now)),
+            }
         });
         let status = self.status.and_then(|status| status.roles.iter().find(|role| role.name == name));
         let conditions = status.map_or(&decided.conditions, |status| &status.conditions);
@@ -185,32 +216,41 @@ impl Material<'_> {
             current: decided.current_replicas,
             desired: decided.desired_replicas,
         };
+        let count = |such: &dyn Fn(&ReplicaObservation) -> bool| {
+            seen.replicas.iter().filter(|replica| !replica.deleted && such(replica)).count()
+        };
         RoleAccount {
             current_replicas: decided.current_replicas,
             desired_replicas: decided.desired_replicas,
             recommended_replicas: decided.recommended_replicas,
             ready_replicas: seen.ready_replicas(),
-            pending_replicas: seen
-                .replicas
-                .iter()
-                .filter(|replica| replica.phase == Phase::Pending && !replica.deleted)
-                .count(),
+            starting_replicas: count(&|replica| {
+                replica.phase == Phase::Running && !replica.is_running_ready()
+            }),
+            pending_replicas: count(&|replica| replica.phase == Phase::Pending),
             min_replicas: bounds.min,
             max_replicas: bounds.max,
             active_schedule: decided.active_schedule.clone(),
             step: step(gang, seen.pods_per_replica),
-            verdict: verdict(policy.mode, decided),
+            verdict: verdict(policy.mode, decided, is_silent),
             trail,
             metrics: metrics.collect(),
             stages: decided.decision.clone(),
-            next: view.outlook(),
+            next: view.outlook(&decided.decision),
             conditions: told(conditions),
             name,
         }
     }
 }
 
-fn verdict(mode: Mode, decided: &RoleDecisionDocument) -> String {
+/// How far a ratio may be from 1 before it counts.
+#[derive(Clone, Copy)]
+struct Tolerances {
+    up: f64,
+    down: f64,
+}
+
+fn verdict(mode: Mode, decided: &RoleDecisionDocument, is_silent: bool) -> String {
     let (current, desired) = (decided.current_replicas, decided.desired_replicas);
     let would = if mode == Mode::Enforce { "" } else { "would " };
     let s = if mode == Mode::Enforce { "s" } else { "" };
@@ -223,7 +263,8 @@ fn verdict(mode: Mode, decided: &RoleDecisionDocument) -> String {
     if decided.recommended_replicas == desired {
         return moves;
     }
-    format!("{moves}; the metrics ask for {}", decided.recommended_replicas)
+    let who = if is_silent { "the metrics that answer" } else { "the metrics" };
+    format!("{moves}; {who} ask for {}", decided.recommended_replicas)
 }
 
 /// The bounds of the time: the policy's, or the active schedule's.
@@ -245,7 +286,7 @@ fn step(gang: u32, pods: u32) -> String {
 
 fn told(conditions: &[Condition]) -> Vec<Told> {
     let with_advice = conditions.iter().map(|condition| {
-        let known = advice::of(&condition.type_, &condition.status, &condition.reason);
+        let known = advice::of(condition);
         Told {
             condition: condition.clone(),
             meaning: known.map(|(meaning, _)| meaning),
@@ -255,27 +296,8 @@ fn told(conditions: &[Condition]) -> Vec<Told> {
     with_advice.collect()
 }
 
-fn metric(
-    status: &MetricStatus,
-    seen: &RoleObservation,
-    most: Option<i32>,
-    sources: Vec<SourceAccount>,
-) -> MetricAccount {
-    MetricAccount {
-        name: status.name.clone(),
-        value: status.current.as_ref().and_then(current),
-        target: status.target.as_ref().and_then(target),
-        formula: formula(status, seen),
-        proposed_replicas: status.proposed_replicas,
-        decides: status.proposed_replicas.is_some() && status.proposed_replicas == most,
-        missing_replicas: status.missing_replicas,
-        error: status.error.clone(),
-        sources,
-    }
-}
-
 /// The formula with its numbers; the count that the ratio is multiplied with only where it gives the proposal.
-fn formula(status: &MetricStatus, seen: &RoleObservation) -> String {
+fn formula(status: &MetricStatus, seen: &RoleObservation, tolerance: Option<Tolerances>) -> String {
     let Some(proposed) = status.proposed_replicas else { return "no answer".to_owned() };
     let numbers = status.current.as_ref().zip(status.target.as_ref());
     let Some((value, wanted, shown)) = numbers.and_then(|(value, target)| numbers_of(value, target)) else {
@@ -291,8 +313,9 @@ fn formula(status: &MetricStatus, seen: &RoleObservation) -> String {
     let proposal = f64::from(proposed);
     let gives = |count: f64| count > 0.0 && ((ratio * count - 1e-9).ceil() - proposal).abs() < 0.5;
     let stays = u32::try_from(proposed) == Ok(seen.spec_replicas.get());
-    if stays && (ratio - 1.0).abs() <= 0.1 {
-        return format!("{text}, close enough to 1 → {proposed}");
+    let allowed = tolerance.map_or(0.0, |tolerance| if ratio > 1.0 { tolerance.up } else { tolerance.down });
+    if stays && allowed > 0.0 && (ratio - 1.0).abs() <= allowed + 1e-9 {
+        return format!("{text}, within {} % of 1 → {proposed}", decimal(allowed * 100.0));
     }
     match counts.into_iter().find(|count| gives(*count)) {
         Some(count) => {

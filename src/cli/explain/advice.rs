@@ -1,8 +1,10 @@
 //! What conditions and reasons mean, and what to do about them, for somebody who sees them for the first time.
 
+use rbg_autoscaler::scaling::Condition;
+
 /// Returns what a condition means and, when there is something, what to do.
-pub(super) fn of(kind: &str, status: &str, reason: &str) -> Option<(&'static str, Option<&'static str>)> {
-    let told = match (kind, status, reason) {
+pub(super) fn of(condition: &Condition) -> Option<(&'static str, Option<&'static str>)> {
+    let told = match (&*condition.type_, &*condition.status, &*condition.reason) {
         ("Ready", "False", "InvalidPolicy") => {
             ("the policy is wrong and nothing is scaled", Some("correct the field that the message names"))
         }
@@ -35,6 +37,12 @@ pub(super) fn of(kind: &str, status: &str, reason: &str) -> Option<(&'static str
         ("MetricsHealthy", "False", "PartialMetric") => (
             "some pods did not answer: the sum is a lower bound, which may raise and never lower",
             Some("look at the pods that the message names: are they scraped, do they serve /metrics?"),
+        ),
+        ("MetricsHealthy", "False", _) if source_is_away(&condition.message) => (
+            "where metrics come from does not answer: the role is not lowered while that lasts",
+            Some(
+                "is Prometheus, or the metrics API, up and reachable, and its address right? docs/alerts.md#rbgallmetricsmissing",
+            ),
         ),
         ("MetricsHealthy", "False", _) => (
             "a metric does not answer: the role is not lowered while that lasts",
@@ -75,7 +83,7 @@ pub(super) fn of(kind: &str, status: &str, reason: &str) -> Option<(&'static str
         ),
         ("ScalingActive", "False", _) => (
             "metrics are silent and no other asks for more: the count stands still",
-            Some("repair what is silent; fallback: {after, replicas} gives a count for when everything is"),
+            Some("repair what is silent; fallback: {after, replicas} gives a count for when all are"),
         ),
         ("AbleToScale", "False", "FailedGetScale") => (
             "where the count is written does not exist yet",
@@ -97,4 +105,12 @@ pub(super) fn of(kind: &str, status: &str, reason: &str) -> Option<(&'static str
         _ => return None,
     };
     Some(told)
+}
+
+/// Whether a message says that nobody answered at all, and not that somebody answered without a value.
+fn source_is_away(message: &str) -> bool {
+    let words =
+        ["refused", "timed out", "no route to host", "dns error", "error sending request", "unavailable"];
+    let message = message.to_lowercase();
+    words.iter().any(|words| message.contains(words))
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rbg_autoscaler::{
     api::snapshot::DecisionInput,
     policy::{MetricSource, ScaleToZero, Target},
-    scaling::{RatePair, Reading, Sample},
+    scaling::{RatePair, Reading, Sample, Step},
     units::{MilliValue, Replicas},
 };
 use serde::Serialize;
@@ -45,8 +45,8 @@ pub(super) struct View<'a> {
 
 impl View<'_> {
     /// Returns what would change the count next.
-    pub(super) fn outlook(&self) -> Vec<Outlook> {
-        let mut found = Vec::new();
+    pub(super) fn outlook(&self, stages: &[Step]) -> Vec<Outlook> {
+        let mut found: Vec<_> = self.with_room(stages).into_iter().collect();
         if self.desired == self.current {
             found.extend(self.in_time());
         }
@@ -78,6 +78,14 @@ impl View<'_> {
             found.extend(self.lowering_all(metrics));
         }
         found
+    }
+
+    /// The count that the role gets once the nodes have room for it.
+    fn with_room(&self, stages: &[Step]) -> Option<Outlook> {
+        let refused = stages.iter().rev().find(|step| step.reason == "NoFit")?;
+        let to = refused.from;
+        let text = format!("raises to {to} at once when the nodes have room for it");
+        (to > self.desired).then_some(Outlook { metric: None, passes: None, at: None, to, text })
     }
 
     /// When time alone changes the count, all metrics staying as they are.

@@ -75,16 +75,18 @@ fn role(text: &mut String, role: &RoleAccount, ink: Ink) {
         std::cmp::Ordering::Equal => Colour::Bold,
     };
     let _ = writeln!(text, "{}  {}", ink.paint(Colour::Bold, &role.name), ink.paint(colour, &role.verdict));
-    let pending = match role.pending_replicas {
-        0 => String::new(),
-        count => format!(", {count} pending"),
-    };
+    let mut others = String::new();
+    for (count, what) in [(role.starting_replicas, "starting"), (role.pending_replicas, "pending")] {
+        if count > 0 {
+            let _ = write!(others, ", {count} {what}");
+        }
+    }
     let schedule =
         role.active_schedule.as_ref().map(|name| format!(" by schedule {name}")).unwrap_or_default();
     let _ = writeln!(
         text,
-        "  {} ready{pending}; from {} to {}{schedule}, in steps of {}",
-        role.ready_replicas, role.min_replicas, role.max_replicas, role.step
+        "  {} of {} ready{others}; from {} to {}{schedule}, in steps of {}",
+        role.ready_replicas, role.current_replicas, role.min_replicas, role.max_replicas, role.step
     );
     trail(text, role, ink);
     for metric in &role.metrics {
@@ -95,7 +97,13 @@ fn role(text: &mut String, role: &RoleAccount, ink: Ink) {
         let _ = writeln!(text, "  {stage:<9} {:>3} → {:<3} {}", step.from, step.to, step.message);
     }
     if role.stages.is_empty() {
-        let _ = writeln!(text, "  {:<9} nothing changes the count", "stages");
+        let silent = role.metrics.iter().any(|metric| metric.proposed_replicas.is_none());
+        let why = if silent && role.recommended_replicas < role.current_replicas {
+            "nothing is lowered while a metric is silent"
+        } else {
+            "nothing changes the count"
+        };
+        let _ = writeln!(text, "  {:<9} {why}", "stages");
     }
     for condition in role.conditions.iter().filter(|told| told.meaning.is_some()) {
         told(text, "  ", condition, ink);
@@ -136,7 +144,11 @@ fn trail(text: &mut String, role: &RoleAccount, ink: Ink) {
 }
 
 fn metric(text: &mut String, metric: &MetricAccount, ink: Ink) {
-    let mark = if metric.decides { ink.paint(Colour::Bold, "  ← decides") } else { String::new() };
+    let mark = match (metric.decides, metric.agrees) {
+        (true, _) => ink.paint(Colour::Bold, "  ← decides"),
+        (_, true) => "  ← asks for the same".to_owned(),
+        _ => String::new(),
+    };
     let _ = writeln!(text, "  {:<9} {}: {}{mark}", "metric", metric.name, metric.formula);
     if let Some(error) = &metric.error {
         let _ = writeln!(text, "  {:<9}   {}", "", ink.paint(Colour::Red, error));

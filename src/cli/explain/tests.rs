@@ -96,6 +96,29 @@ fn a_mode_that_writes_nothing_speaks_in_the_conditional() {
 }
 
 #[test]
+fn of_equal_answers_the_first_decides() {
+    let pods: Vec<_> = (0..4).map(|pod| format!("{{pod: decode-{pod}, value: \"0.1\"}}")).collect();
+    let both = example("missing-metrics")
+        .replace("error: \"prometheus: connection refused\"", &format!("samples: [{}]", pods.join(", ")));
+    let account = explained(&both);
+    let metrics = &account.roles[0].metrics;
+    let marks: Vec<_> =
+        metrics.iter().map(|metric| (metric.proposed_replicas, metric.decides, metric.agrees)).collect();
+    assert_eq!(marks, [(Some(1), true, false), (Some(1), false, true)]);
+    let text = paint::text(&account, PLAIN);
+    assert!(text.contains("→ 1  ← decides") && text.contains("→ 1  ← asks for the same"), "{text}");
+}
+
+#[test]
+fn the_tolerance_is_the_policys_own() {
+    let wide = example("steady")
+        .replace("behavior: {}", "behavior: {scaleUp: {tolerance: \"0.25\"}}")
+        .replace("value: \"9\"", "value: \"15\"");
+    let account = explained(&wide);
+    assert_eq!(account.roles[0].metrics[0].formula, "12 ÷ 10 = 1.2, within 25 % of 1 → 4");
+}
+
+#[test]
 fn colours_only_where_they_are_wanted() {
     let account = explained(&example("missing-metrics"));
     assert!(!paint::text(&account, PLAIN).contains('\u{1b}'));
