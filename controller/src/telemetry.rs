@@ -175,7 +175,7 @@ mod tests {
         let role: RoleStatus = serde_json::from_value(json!({
             "name": "decode", "replicas": 4, "readyReplicas": 3, "desiredReplicas": 8, "recommendedReplicas": 5, "gangReplicas": 4,
             "pendingReplicas": 1, "lastScaleTime": "2026-11-21T10:00:00Z",
-            "metrics": [{"name": "queue_length", "current": {"averageValue": "12500m"}, "proposedReplicas": 5,
+            "metrics": [{"name": "queue_length", "current": {"averageValue": "12500m"}, "proposedReplicas": 5, "missingReplicas": 1,
                 "target": {"type": "AverageValue", "averageValue": "10"}}],
             "decision": [{"stage": "gang", "from": 5, "to": 8, "reason": "WholeGangs", "message": ""}],
             "conditions": [{"type": "ScalingLimited", "status": "True", "reason": "TooManyReplicas", "message": ""}],
@@ -251,6 +251,9 @@ mod tests {
         # HELP rbg_autoscaler_metric_proposed_replicas the count that a metric alone asks for
         # TYPE rbg_autoscaler_metric_proposed_replicas gauge
         rbg_autoscaler_metric_proposed_replicas{namespace="serving",group="demo",role="decode",metric="queue_length"} 5.0
+        # HELP rbg_autoscaler_metric_missing_replicas replicas or sources without a value of a metric
+        # TYPE rbg_autoscaler_metric_missing_replicas gauge
+        rbg_autoscaler_metric_missing_replicas{namespace="serving",group="demo",role="decode",metric="queue_length"} 1.0
         # EOF
         "#);
         telemetry.leads(false);

@@ -1,6 +1,9 @@
 //! Dashboards and rules as they are committed: sound in form, of known metrics, and every alert fires when it should and only then.
 //!
-//! `dashboards_live.rs` asks their queries of a real Prometheus.
+//! The rules of Grafana's dashboard-linter are held here: datasources by variable, reload on time change, titles and descriptions, units,
+//! queries that are PromQL, rates over `$__rate_interval`, counters only inside rates, nothing editable. Two kinds are left out: variables
+//! and matchers for job and instance, since people select by namespace, group and role; and `$__range` is allowed where a figure is
+//! about the range shown. `insight.rs` asks the queries of a real Prometheus and a real VictoriaMetrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,7 +17,7 @@ use rbg_autoscaler_tests::dashboards::{self, Dashboard, Panel};
 use serde_json::{Value, json};
 
 /// Units of Grafana that our panels use.
-const UNITS: [&str; 7] = ["short", "none", "s", "percentunit", "reqps", "ops", "cps"];
+const UNITS: [&str; 8] = ["short", "none", "s", "percentunit", "reqps", "ops", "cps", "bytes"];
 /// Kinds of panels that show series or figures.
 const KINDS: [&str; 6] = ["stat", "timeseries", "state-timeline", "table", "heatmap", "row"];
 
@@ -162,6 +165,29 @@ fn check_form(panel: Panel<'_>, at: &str, faults: &mut Faults) {
             format!("{at}: several series and no last and max in the legend")
         });
     }
+}
+
+#[test]
+fn counters_are_shown_as_rates_only() -> Result<()> {
+    let mut faults = Faults::default();
+    let counted = ["_total", "_bucket", "_count", "_sum"];
+    for board in boards()? {
+        for expression in board.expressions() {
+            let is_of_a_name =
+                |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == ':';
+            let text = &expression.text;
+            for word in text.split(|letter| !is_of_a_name(letter)) {
+                let is_counter = counted.iter().any(|ending| word.ends_with(ending));
+                if is_counter && text.contains(&format!("{word}{{")) {
+                    let rates =
+                        ["rate", "increase"].iter().any(|rate| text.contains(&format!("{rate}({word}{{")));
+                    faults.unless(rates, || format!("{}: {word} without a rate", expression.place));
+                }
+            }
+        }
+    }
+    faults.none();
+    Ok(())
 }
 
 #[test]

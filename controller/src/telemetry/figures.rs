@@ -45,6 +45,7 @@ struct MetricFigures {
     value: Option<f64>,
     target: Option<f64>,
     proposed: Option<f64>,
+    missing: Option<f64>,
 }
 
 const COUNTS: [(&str, &str); 8] = [
@@ -201,6 +202,7 @@ impl MetricFigures {
             None => (None, None),
         };
         self.proposed = status.proposed_replicas.map(f64::from);
+        self.missing = status.missing_replicas.map(f64::from);
     }
 }
 
@@ -230,10 +232,13 @@ impl Collector for Figures {
             "1 while this reason keeps the count from what the metrics ask for",
             limited,
         )?;
-        let of_metrics: [(&str, &str, Pick); 3] = [
+        let of_metrics: [(&str, &str, Pick); 4] = [
             ("metric_value", "a metric as measured", |metric| metric.value),
             ("metric_target", "a metric's target", |metric| metric.target),
             ("metric_proposed_replicas", "the count that a metric alone asks for", |metric| metric.proposed),
+            ("metric_missing_replicas", "replicas or sources without a value of a metric", |metric| {
+                metric.missing
+            }),
         ];
         for (name, help, pick) in of_metrics {
             let values = roles.iter().flat_map(|(group, role)| {
