@@ -3,6 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
+use axum::Router;
 use clap::Parser;
 use jiff::Timestamp;
 use kube::{
@@ -25,13 +26,14 @@ use rbg_autoscaler_controller::{
     observe::token_signals,
     options::{LogFormat, MetricsFrom, Options},
     rules::RulesFile,
-    server::{Served, router},
+    server::{self, Served, router},
     telemetry::Telemetry,
 };
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
+    task::JoinHandle,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -81,17 +83,19 @@ async fn run(options: Options) -> anyhow::Result<()> {
 
     let health = Arc::new(Health::new(clock()));
     let telemetry = Arc::new(Telemetry::default());
-    let (stopped, mut stop_serving) = watch::channel(false);
+    let (stopped, stop_serving) = watch::channel(false);
     let (ask, questions) = mpsc::channel(QUESTIONS);
-    let endpoints =
-        Served { health: health.clone(), telemetry: telemetry.clone(), clock: clock.clone(), questions: ask };
-    let server = tokio::spawn(
-        axum::serve(listener, router(endpoints))
-            .with_graceful_shutdown(async move {
-                let _ = stop_serving.wait_for(|stopped| *stopped).await;
-            })
-            .into_future(),
-    );
+    let endpoints = Served { health: health.clone(), telemetry: telemetry.clone(), clock: clock.clone() };
+    let server = serve(listener, router(endpoints), stop_serving.clone());
+    if let Some(address) = options.snapshots_listen.0 {
+        match TcpListener::bind(address).await {
+            Ok(listener) => drop(serve(listener, server::snapshots(ask), stop_serving)),
+            // Scaling goes on without.
+            Err(error) => {
+                tracing::warn!(%address, %error, "snapshots are not served: set another --snapshots-listen");
+            }
+        }
+    }
     let collecting = collector.clone();
     tokio::spawn(async move { collecting.run().await });
 
@@ -149,6 +153,18 @@ async fn run(options: Options) -> anyhow::Result<()> {
     server.await?.context("serving probes and metrics")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Serves endpoints until the program stops.
+fn serve(
+    listener: TcpListener,
+    endpoints: Router,
+    mut stop: watch::Receiver<bool>,
+) -> JoinHandle<std::io::Result<()>> {
+    let stopped = async move {
+        let _ = stop.wait_for(|stopped| *stopped).await;
+    };
+    tokio::spawn(axum::serve(listener, endpoints).with_graceful_shutdown(stopped).into_future())
 }
 
 /// Returns the collector of the signals, and starts what its source needs.

@@ -75,6 +75,17 @@ pub struct Options {
     #[arg(long, env = "RBG_AUTOSCALER_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
+    /// Where snapshots are served to `kubectl rbga snapshot` and `explain`: an address of loopback, which only those reach who may
+    /// forward ports of this pod; `off` serves none.
+    #[arg(
+        long,
+        env = "RBG_AUTOSCALER_SNAPSHOTS_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8081",
+        value_parser = loopback
+    )]
+    pub snapshots_listen: Loopback,
+
     /// Take part in an election, so that one of several processes leads and the others stand by.
     #[arg(long, env = "RBG_AUTOSCALER_LEADER_ELECT")]
     pub leader_elect: bool,
@@ -95,6 +106,10 @@ pub struct Options {
     #[arg(long, env = "RBG_AUTOSCALER_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
     pub log: String,
 }
+
+/// An address that nobody outside this machine or pod reaches; `None` for no address at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loopback(pub Option<SocketAddr>);
 
 /// Where metrics come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -123,6 +138,21 @@ fn positive(text: &str) -> Result<Duration, String> {
     Ok(duration.get())
 }
 
+/// Snapshots name pods and nodes of other people, and nobody is asked who they are.
+fn loopback(text: &str) -> Result<Loopback, String> {
+    if text == "off" {
+        return Ok(Loopback(None));
+    }
+    let address: SocketAddr = text.parse().map_err(|_| "write 127.0.0.1:8081 or off".to_owned())?;
+    if !address.ip().is_loopback() {
+        return Err(
+            "write an address of loopback such as 127.0.0.1:8081, or off: whoever reaches it is answered"
+                .to_owned(),
+        );
+    }
+    Ok(Loopback(Some(address)))
+}
+
 /// A filter that cannot be read would silently hide what somebody wants to see.
 fn filter(text: &str) -> Result<String, String> {
     match EnvFilter::try_new(text) {
@@ -147,6 +177,13 @@ mod tests {
         );
         for wrong in ["0s", "5", "1d"] {
             assert!(Options::try_parse_from(["rbg-autoscaler", "--sync-period", wrong]).is_err(), "{wrong}");
+        }
+        let with = |address| Options::try_parse_from(["rbg-autoscaler", "--snapshots-listen", address]);
+        assert_eq!(with("off").expect("valid").snapshots_listen, Loopback(None));
+        assert!(with("[::1]:9000").is_ok());
+        for wrong in ["0.0.0.0:8081", "10.0.0.7:8081", "8081"] {
+            let told = with(wrong).expect_err(wrong).to_string();
+            assert!(told.contains("127.0.0.1:8081"), "{told}");
         }
         let wrong =
             Options::try_parse_from(["rbg-autoscaler", "--log", "info,a=loud"]).expect_err("a wrong level");

@@ -1,4 +1,4 @@
-//! The endpoints for probes and Prometheus: `/livez`, `/readyz`, `/metrics`; and for people: `/snapshots/NAMESPACE/NAME`.
+//! The endpoints for probes and Prometheus: `/livez`, `/readyz`, `/metrics`; and for people, on loopback: `/snapshots/NAMESPACE/NAME`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,19 +31,21 @@ pub struct Served {
     pub telemetry: Arc<Telemetry>,
     /// Reads the wall clock.
     pub clock: Clock,
-    /// Takes questions to the loop.
-    pub questions: mpsc::Sender<Question>,
 }
 
-/// Returns the endpoints.
+/// Returns the endpoints that everybody may reach.
 pub fn router(served: Served) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/healthz", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/snapshots/{namespace}/{name}", get(snapshot))
         .with_state(served)
+}
+
+/// Returns the endpoint that answers with everything a decision sees, taking questions to the loop. It asks nobody who they are.
+pub fn snapshots(questions: mpsc::Sender<Question>) -> Router {
+    Router::new().route("/snapshots/{namespace}/{name}", get(snapshot)).with_state(questions)
 }
 
 async fn livez(State(served): State<Served>) -> Response {
@@ -69,10 +71,13 @@ async fn metrics(State(served): State<Served>) -> Response {
 }
 
 /// Answers with the next decision on a policy, or on the group of that name.
-async fn snapshot(State(served): State<Served>, Path((namespace, name)): Path<(String, String)>) -> Response {
+async fn snapshot(
+    State(questions): State<mpsc::Sender<Question>>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
     let (reply, answer) = oneshot::channel();
     let about = ObjectKey::new(namespace, name);
-    if served.questions.try_send(Question { about, reply }).is_err() {
+    if questions.try_send(Question { about, reply }).is_err() {
         return (StatusCode::TOO_MANY_REQUESTS, "too many people ask at the same time; try again")
             .into_response();
     }
@@ -117,7 +122,6 @@ mod tests {
             health: Arc::new(Health::new(Timestamp::UNIX_EPOCH)),
             telemetry: Arc::default(),
             clock: Arc::new(|| Timestamp::UNIX_EPOCH),
-            questions: mpsc::channel(1).0,
         };
         assert_eq!(ask(&served, "/livez").await, (StatusCode::OK, "ok".to_owned()));
         let (status, why) = ask(&served, "/readyz").await;
@@ -128,5 +132,6 @@ mod tests {
         let (status, text) = ask(&served, "/metrics").await;
         assert_eq!(status, StatusCode::OK);
         assert!(text.contains("rbg_autoscaler_errors_total{class=\"conflict\"} 1"), "{text}");
+        assert_eq!(ask(&served, "/snapshots/a/demo").await.0, StatusCode::NOT_FOUND, "on loopback only");
     }
 }

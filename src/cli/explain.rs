@@ -40,7 +40,7 @@ Examples:
   kubectl rbga explain -f snapshot.yaml
   kubectl rbga explain chat -o json | jq '.roles[].next'
 
-Permissions: get or list Leases, and get pods/proxy in the controller's namespace; none with -f or --controller.
+Permissions: get or list Leases, get pods and create pods/portforward in the controller's namespace; none with -f or --controller.
 
 Exit codes: 0 explained, 1 the controller cannot be asked, or decides nothing on this name, 2 the document is wrong.";
 
@@ -80,13 +80,22 @@ pub(super) fn run(
         return write(&account, options, ink, out);
     }
     let name = options.name.as_deref().unwrap_or_default();
+    let mut has_answered = false;
     loop {
-        let account = of_live(options.cluster.ask(name)?)?;
-        if options.watch && is_terminal {
-            // The screen from its upper left corner on.
-            out.write_all(b"\x1b[H\x1b[2J")?;
+        match options.cluster.ask(name) {
+            Ok(live) => {
+                let account = of_live(live)?;
+                if options.watch && is_terminal {
+                    // The screen from its upper left corner on.
+                    out.write_all(b"\x1b[H\x1b[2J")?;
+                }
+                write(&account, options, ink, out)?;
+                has_answered = true;
+            }
+            // Who watches sees a controller go and another one come.
+            Err(error) if has_answered => writeln!(err, "error: {error}")?,
+            Err(error) => return Err(error.into()),
         }
-        write(&account, options, ink, out)?;
         if !options.watch {
             return Ok(());
         }

@@ -1,6 +1,9 @@
 //! Asking the controller for the decision on a live group.
 //!
-//! The leader is found by its Lease and asked through the API server, or by the address that is given.
+//! The controller serves snapshots on its loopback only, so the leader is found by its Lease and its port is forwarded by kubectl,
+//! whose credentials and rights then count; or it is asked at the address that is given.
+
+mod forward;
 
 use std::time::Duration;
 
@@ -8,11 +11,12 @@ use clap::Args;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client, Config, ResourceExt,
-    api::{GetParams, ListParams},
+    api::ListParams,
     config::{KubeConfigOptions, Kubeconfig},
-    core::Request,
 };
 use rbg_autoscaler::{api::snapshot::LiveDecision, cause::chain};
+
+use self::forward::Forward;
 
 /// How long the controller may take: it answers with its next decision.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,7 +33,8 @@ pub(super) struct Cluster {
     /// The context of the kubeconfig
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
-    /// The controller's address, such as `http://127.0.0.1:8080` of a port-forward; without it the leader is found by its Lease
+    /// Where the controller serves snapshots, such as `http://127.0.0.1:8081` of a port-forward of your own; without it the leader is
+    /// found by its Lease and kubectl forwards its port
     #[arg(long, value_name = "URL")]
     controller: Option<String>,
     /// The namespace of the controller and its Lease; all are searched without it
@@ -38,8 +43,8 @@ pub(super) struct Cluster {
     /// The name of the controller's Lease
     #[arg(long, value_name = "NAME", default_value = "rbg-autoscaler")]
     lease: String,
-    /// The port on which the controller serves its metrics
-    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    /// The port of the controller's --snapshots-listen
+    #[arg(long, value_name = "PORT", default_value_t = 8081)]
     controller_port: u16,
 }
 
@@ -57,7 +62,7 @@ pub(super) enum LiveError {
     )]
     Lease { name: String, why: String },
     #[error(
-        "no Lease {0} was found: is the controller running with --leader-elect? Else forward its port and name it: kubectl port-forward deploy/… 8080, then --controller http://127.0.0.1:8080"
+        "no Lease {0} was found: is the controller running with --leader-elect? Else forward its port and name it: kubectl port-forward deploy/… 8081, then --controller http://127.0.0.1:8081"
     )]
     NoLease(String),
     #[error("several Leases are named {name}, in {namespaces}; choose one with --controller-namespace")]
@@ -65,15 +70,19 @@ pub(super) enum LiveError {
     #[error("nobody holds the Lease {0}; the controller is starting or down, try again or look at its pods")]
     NoLeader(String),
     #[error(
-        "the leader {pod} cannot be asked: you need to get pods/proxy in the namespace {namespace} (kubectl auth can-i get pods/proxy -n {namespace}), or forward its port and name it with --controller http://127.0.0.1:8080"
+        "the leader {pod} cannot be asked: you need to get pods and create pods/portforward in the namespace {namespace} (kubectl auth can-i create pods/portforward -n {namespace})"
     )]
     Forbidden { pod: String, namespace: String },
     #[error(
-        "the leader {holder} is no pod of the namespace {namespace}; if the controller runs elsewhere name it: --controller http://HOST:8080"
+        "the leader {holder} is no pod of the namespace {namespace}; after a restart another one leads within 15 s: try again; if the controller runs outside the cluster name it: --controller http://127.0.0.1:8081"
     )]
     NoPod { holder: String, namespace: String },
     #[error("the controller at {at} cannot be asked: {why}")]
     Unreachable { at: String, why: String },
+    #[error(
+        "kubectl, which forwards the port of the leader, cannot be run: {0}; put it on your PATH, or name the controller with --controller URL"
+    )]
+    NoKubectl(std::io::Error),
     #[error("{0}")]
     Refused(String),
     #[error(
@@ -110,10 +119,15 @@ impl Cluster {
             (None, Ok(config)) => config.default_namespace,
             (None, Err(_)) => "default".to_owned(),
         };
+        self.asked_at(url, &namespace, name).await
+    }
+
+    async fn asked_at(&self, url: &str, namespace: &str, name: &str) -> Result<String, LiveError> {
         let unreachable =
             |error: reqwest::Error| LiveError::Unreachable { at: url.to_owned(), why: chain(&error) };
+        let client = reqwest::Client::builder().no_proxy().build().map_err(unreachable)?;
         let asked = format!("{}/snapshots/{namespace}/{name}", url.trim_end_matches('/'));
-        let answer = reqwest::get(asked).await.map_err(unreachable)?;
+        let answer = client.get(asked).send().await.map_err(unreachable)?;
         let is_good = answer.status().is_success();
         let text = answer.text().await.map_err(unreachable)?;
         if is_good { Ok(text) } else { Err(LiveError::Refused(text)) }
@@ -129,18 +143,17 @@ impl Cluster {
         if holder.is_empty() {
             return Err(LiveError::NoLeader(format!("{home}/{}", self.lease)));
         }
-        let pod = pod_of(&holder);
-        let path = format!(
-            "/api/v1/namespaces/{home}/pods/{pod}:{}/proxy/snapshots/{namespace}",
-            self.controller_port
-        );
-        let request = Request::new(path)
-            .get(name, &GetParams::default())
-            .map_err(|error| LiveError::Answer(error.to_string()))?;
-        match client.request_text(request).await {
-            Ok(text) => Ok(text),
-            Err(kube::Error::Api(status)) => Err(refusal(&status, pod, &holder, home)),
-            Err(error) => Err(LiveError::Unreachable { at: format!("{home}/{pod}"), why: chain(&error) }),
+        let mut forward = Forward::start(self, &home, pod_of(&holder))?;
+        let port = forward.port().await.map_err(|why| refusal(&why, &holder, home.clone()))?;
+        match self.asked_at(&format!("http://127.0.0.1:{port}"), &namespace, name).await {
+            Err(LiveError::Unreachable { .. }) => Err(LiveError::Unreachable {
+                at: format!("{home}/{}", pod_of(&holder)),
+                why: format!(
+                    "its port {} does not answer: it is starting, or its --snapshots-listen is another (name it with --controller-port)",
+                    self.controller_port
+                ),
+            }),
+            answer => answer,
         }
     }
 
@@ -190,22 +203,42 @@ fn pod_of(holder: &str) -> &str {
     rest
 }
 
-/// What the API server, or the controller behind it, says.
-fn refusal(status: &kube::core::Status, pod: &str, holder: &str, namespace: String) -> LiveError {
-    let is_of_pods = status.details.as_ref().is_some_and(|details| details.kind == "pods");
-    match status.code {
-        403 => LiveError::Forbidden { pod: pod.to_owned(), namespace },
-        404 if is_of_pods => LiveError::NoPod { holder: holder.to_owned(), namespace },
-        503 if status.message.starts_with("error trying to reach service") => {
-            LiveError::Unreachable { at: format!("{namespace}/{pod}"), why: status.message.clone() }
-        }
-        _ => LiveError::Refused(status.message.clone()),
+/// What kubectl says when it cannot forward.
+fn refusal(why: &str, holder: &str, namespace: String) -> LiveError {
+    let pod = pod_of(holder).to_owned();
+    if why.contains("is forbidden") {
+        LiveError::Forbidden { pod, namespace }
+    } else if why.contains("(NotFound)") {
+        LiveError::NoPod { holder: holder.to_owned(), namespace }
+    } else {
+        LiveError::Unreachable { at: format!("{namespace}/{pod}"), why: why.to_owned() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_kubectl_says_becomes_a_way_out() {
+        for (said, told) in [
+            (
+                "Error from server (NotFound): pods \"c-0\" not found",
+                "after a restart another one leads within 15 s",
+            ),
+            (
+                "Error from server (Forbidden): pods \"c-0\" is forbidden: User \"a\" cannot create resource \"pods/portforward\"",
+                "kubectl auth can-i create pods/portforward -n home",
+            ),
+            (
+                "error: unable to forward port because pod is not running",
+                "home/c-0 cannot be asked: error: unable",
+            ),
+        ] {
+            let error = refusal(said, "c-0-1-17", "home".to_owned()).to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
 
     #[test]
     fn an_identity_tells_its_pod() {

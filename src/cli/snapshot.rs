@@ -18,9 +18,9 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   kubectl rbga snapshot chat -n serving > snapshot.yaml
   kubectl rbga decide -f snapshot.yaml
-  kubectl rbga snapshot chat -n serving --controller http://127.0.0.1:8080 -o json
+  kubectl rbga snapshot chat -n serving --controller http://127.0.0.1:8081 -o json
 
-Permissions: get or list Leases, and get pods/proxy in the controller's namespace.
+Permissions: get or list Leases, get pods and create pods/portforward in the controller's namespace; none with --controller.
 
 Exit codes: 0 printed, 1 the controller cannot be asked, or decides nothing on this name.";
 

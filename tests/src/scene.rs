@@ -41,6 +41,7 @@ pub struct Scene {
     controller: Option<Program>,
     flags: Vec<String>,
     port: u16,
+    snapshots: u16,
     _stand_in: StandIn,
     fleet: Fleet,
     namespace: Namespace,
@@ -86,7 +87,7 @@ impl Scene {
         ];
         let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
         let stand_in = StandIn::start_in(client, namespace.name());
-        Ok(Self { controller: None, flags, port: 0, _stand_in: stand_in, fleet, namespace })
+        Ok(Self { controller: None, flags, port: 0, snapshots: 0, _stand_in: stand_in, fleet, namespace })
     }
 
     /// Changes a flag that every controller started from now on gets.
@@ -108,10 +109,11 @@ impl Scene {
     }
 
     async fn launch(&mut self, address: &str, more: &[&str], env: &[(&str, &str)]) -> Result<()> {
-        self.port = free_port()?;
+        (self.port, self.snapshots) = (free_port()?, free_port()?);
         let listen = format!("{address}:{}", self.port);
+        let snapshots = format!("127.0.0.1:{}", self.snapshots);
         let mut flags: Vec<_> = self.flags.iter().map(String::as_str).collect();
-        flags.extend(["--listen", listen.as_str()]);
+        flags.extend(["--listen", listen.as_str(), "--snapshots-listen", snapshots.as_str()]);
         flags.extend(more);
         self.controller = Some(Program::start("rbg-autoscaler", &flags, env)?);
         let listen = format!("127.0.0.1:{}", self.port);
@@ -143,6 +145,11 @@ impl Scene {
     /// Returns the port on which the controller serves its metrics.
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Returns the port of loopback on which the controller serves snapshots.
+    pub const fn snapshots_port(&self) -> u16 {
+        self.snapshots
     }
 
     /// Returns what the controller's own metrics are.
