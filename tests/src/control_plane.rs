@@ -20,7 +20,7 @@ mod supervised;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -163,6 +163,11 @@ impl ControlPlane {
     /// Returns the folder of its log files.
     pub fn logs(&self) -> PathBuf {
         self.state.logs()
+    }
+
+    /// Returns where a component listens, running or not.
+    pub fn address(&self, component: Component) -> SocketAddr {
+        component.address(&self.network)
     }
 
     /// Returns the base URL of kube-apiserver.

@@ -3,6 +3,10 @@
 
 #[path = "insight/boards.rs"]
 mod boards;
+#[path = "insight/platform.rs"]
+mod platform;
+#[path = "insight/replay.rs"]
+mod replay;
 #[path = "insight/told.rs"]
 mod told;
 #[path = "insight/world.rs"]
@@ -20,9 +24,12 @@ async fn what_people_see_while_everything_happens() {
 
 async fn look(world: &World) -> Result<()> {
     told::a_snapshot_decides_as_the_controller_did(world).await?;
+    replay::with_room_ratio_schedule_and_token_work(world).await?;
+    replay::scraped_by_the_controller_itself(world).await?;
     told::explain_tells_each_role(world).await?;
     told::who_cannot_be_asked_says_why(world).await?;
-    told::the_leader_is_asked_through_the_api_server(world).await?;
+    told::the_leader_is_asked_through_kubectl(world).await?;
+    told::snapshots_are_served_on_loopback_only(world).await?;
     told::the_list_shows_which_group_needs_a_look(world).await?;
     boards::every_query_answers(world).await
 }

@@ -42,9 +42,9 @@ pub fn find_prometheus(name: &str) -> Result<PathBuf> {
     bail!("{name} is not there: run `make tools` first (with the same PROMETHEUS_FROM, if you set it)")
 }
 
-/// Returns the file of VictoriaMetrics, or nothing on a machine without Debian's packages, where tests do without it.
-pub fn find_victoria_metrics() -> Result<Option<PathBuf>> {
-    let file = bin_folder()?.join("victoria-metrics-debian");
+/// Returns the file of `victoria-metrics` or `vmalert`, or nothing on a machine without Debian's packages, where tests do without.
+pub fn find_victoria_metrics(name: &str) -> Result<Option<PathBuf>> {
+    let file = bin_folder()?.join(format!("{name}-debian"));
     if file.is_file() {
         return Ok(Some(file));
     }

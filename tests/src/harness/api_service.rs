@@ -55,6 +55,20 @@ impl ApiService {
         Ok(Self { name })
     }
 
+    /// Registers several versions, each a group and its version, and waits until all are available.
+    pub async fn serve(
+        client: &Client,
+        versions: &[(&str, &str)],
+        port: u16,
+        ca: &str,
+        patience: Duration,
+    ) -> Result<()> {
+        for (group, version) in versions {
+            Self::register(client, group, version, port, ca).await?.available(client, patience).await?;
+        }
+        Ok(())
+    }
+
     /// Waits until kube-apiserver says that it is available.
     pub async fn available(&self, client: &Client, patience: Duration) -> Result<()> {
         let registrations: Api<Registration> = Api::all(client.clone());

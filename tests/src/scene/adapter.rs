@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Scene;
 use crate::{
     control_plane::ControlPlane,
-    harness::{ApiService, Program, free_port},
+    harness::{ApiService, MetricsAdapter, Program, free_port},
 };
 
 const CUSTOM: &str = "custom.metrics.k8s.io";
@@ -23,26 +23,15 @@ impl Scene {
         let certificate = plane.pki().server("adapter", &hosts.each_ref().map(String::as_str))?;
         let config = plane.folder().join("adapter-rules.yaml");
         std::fs::write(&config, rules)?;
-        let flags = [
-            ("--kubeconfig", plane.kubeconfig().display().to_string()),
-            ("--prometheus-url", plane.prometheus().await?),
-            ("--interval", "1s".to_owned()),
-            ("--rate-window", "5s".to_owned()),
-            ("--secure-port", port.to_string()),
-            ("--tls-cert-file", certificate.certificate.display().to_string()),
-            ("--tls-private-key-file", certificate.key.display().to_string()),
-            ("--config", config.display().to_string()),
-            ("--metrics-relist-interval", "2s".to_owned()),
-        ];
-        let flags: Vec<_> = flags.iter().map(|(flag, value)| format!("{flag}={value}")).collect();
-        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
-        let mut adapter = Program::start("rbg-metrics-adapter", &flags, &[])?;
+        let adapter = MetricsAdapter { kubeconfig: &plane.kubeconfig(), port, certificate: &certificate };
+        let mut adapter = adapter.start(&[
+            &format!("--prometheus-url={}", plane.prometheus().await?),
+            &format!("--config={}", config.display()),
+            "--metrics-relist-interval=2s",
+        ])?;
         adapter.printed("pods listed", PATIENCE).await?;
-        let client = self.namespace.client();
-        for (group, version) in [(CUSTOM, "v1beta1"), (CUSTOM, "v1beta2"), (EXTERNAL, "v1beta1")] {
-            let service = ApiService::register(&client, group, version, port, &plane.pki().ca()).await?;
-            service.available(&client, PATIENCE).await?;
-        }
+        let versions = [(CUSTOM, "v1beta1"), (CUSTOM, "v1beta2"), (EXTERNAL, "v1beta1")];
+        ApiService::serve(&self.namespace.client(), &versions, port, &plane.pki().ca(), PATIENCE).await?;
         Ok(adapter)
     }
 }

@@ -7,7 +7,7 @@ use rbg_autoscaler::{metrics::catalog, units::MilliValue};
 use rbg_autoscaler_tests::{
     control_plane::Component,
     fleet::{endpoint::Target, pin::Pin},
-    harness::{ApiService, Program, eventually, free_port, service_account_kubeconfig},
+    harness::{ApiService, MetricsAdapter, Program, eventually, free_port, service_account_kubeconfig},
 };
 
 use crate::{
@@ -33,22 +33,8 @@ pub async fn without_prometheus(world: &World) {
 async fn start(world: &World, port: u16) -> Result<Program> {
     let kubeconfig =
         service_account_kubeconfig(&world.plane, "rbg-autoscaler", "rbg-metrics-adapter").await?;
-    let mut adapter = Program::start(
-        "rbg-metrics-adapter",
-        &[
-            "--kubeconfig",
-            &kubeconfig.display().to_string(),
-            "--metrics-from=direct",
-            "--interval=1s",
-            "--rate-window=5s",
-            &format!("--secure-port={port}"),
-            "--tls-cert-file",
-            &world.certificate.certificate.display().to_string(),
-            "--tls-private-key-file",
-            &world.certificate.key.display().to_string(),
-        ],
-        &[],
-    )?;
+    let adapter = MetricsAdapter { kubeconfig: &kubeconfig, port, certificate: &world.certificate };
+    let mut adapter = adapter.start(&["--metrics-from=direct"])?;
     adapter.printed("pods to scrape listed", PATIENCE).await?;
     adapter.printed("pods listed", PATIENCE).await?;
     Ok(adapter)

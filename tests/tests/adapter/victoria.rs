@@ -1,13 +1,10 @@
 //! VictoriaMetrics in the place of Prometheus: it scrapes the same pods, an adapter reads it, and the real HPA controller scales on that.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
+use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use rbg_autoscaler::{metrics::catalog, units::MilliValue};
-use rbg_autoscaler_tests::{
-    control_plane::{CommandLine, Supervised, programs},
-    harness::{ApiService, eventually, free_port},
-};
+use rbg_autoscaler_tests::harness::{ApiService, VictoriaMetrics, eventually, free_port};
 use serde_json::Value;
 
 use crate::{
@@ -16,14 +13,10 @@ use crate::{
 };
 
 pub async fn another_source_says_the_same(world: &World) {
-    let Some(program) = programs::find_victoria_metrics().unwrap() else {
-        eprintln!("left out: VictoriaMetrics, which comes as Debian's package only");
-        return;
-    };
-    let (_victoria, url) = start(world, program).await.unwrap();
+    let Some(victoria) = VictoriaMetrics::start(&world.plane).await.unwrap() else { return };
     let port = free_port().unwrap();
     let mut program =
-        adapter(&world.plane.kubeconfig(), &url, port, &world.certificate, &world.rules).unwrap();
+        adapter(&world.plane.kubeconfig(), victoria.url(), port, &world.certificate, &world.rules).unwrap();
     program.printed("pods listed", PATIENCE).await.unwrap();
 
     let signals = catalog::built_in(catalog::RATE_WINDOW);
@@ -52,38 +45,11 @@ pub async fn another_source_says_the_same(world: &World) {
     program.stop().await.unwrap();
 }
 
-/// Starts VictoriaMetrics with the configuration of the control plane's Prometheus.
-async fn start(world: &World, program: PathBuf) -> Result<(Supervised, String)> {
-    let (folder, address) = (world.plane.folder(), format!("{}:{}", Ipv4Addr::LOCALHOST, free_port()?));
-    let command_line = CommandLine::new(program)
-        .args([
-            format!("-httpListenAddr={address}"),
-            format!("-storageDataPath={}", folder.join("victoria-metrics").display()),
-            format!("-promscrape.config={}", folder.join("prometheus.yaml").display()),
-            "-promscrape.config.strictParse=false".to_owned(),
-            "-memory.allowedBytes=200000000".to_owned(),
-            "-retentionPeriod=1d".to_owned(),
-        ])
-        .env("NO_PROXY", "127.0.0.0/8,localhost");
-    let log = world.plane.logs().join("victoria-metrics.log");
-    let victoria = Supervised::start("victoria-metrics", &command_line, &log)?;
-    let url = format!("http://{address}");
-    eventually("VictoriaMetrics answers", PATIENCE, async || {
-        reqwest::Client::builder().no_proxy().build()?.get(format!("{url}/health")).send().await?;
-        Ok(Some(()))
-    })
-    .await?;
-    Ok((victoria, url))
-}
-
 /// Makes an adapter the one that kube-apiserver asks.
 async fn register(world: &World, port: u16) -> Result<()> {
     let client = world.plane.client().await?;
-    for version in ["v1beta1", "v1beta2"] {
-        let service = ApiService::register(&client, GROUP, version, port, &world.plane.pki().ca()).await?;
-        service.available(&client, PATIENCE).await?;
-    }
-    Ok(())
+    let versions = [(GROUP, "v1beta1"), (GROUP, "v1beta2")];
+    ApiService::serve(&client, &versions, port, &world.plane.pki().ca(), PATIENCE).await
 }
 
 /// The values by pod; a refusal is none.

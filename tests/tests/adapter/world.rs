@@ -12,7 +12,7 @@ use rbg_autoscaler_tests::{
     control_plane::{CertificateFiles, ControlPlane, Options},
     fleet::{self, Fleet},
     harness::{
-        ApiService, Namespace, NodePool, Program, apply_yaml, eventually, free_port,
+        ApiService, MetricsAdapter, Namespace, NodePool, Program, apply_yaml, eventually, free_port,
         service_account_kubeconfig,
     },
 };
@@ -58,12 +58,8 @@ impl World {
         std::fs::write(&rules, format!("{}{}", crate::rules::CONFIG, crate::usage::CONFIG))?;
         let mut adapter = adapter(&kubeconfig, &plane.prometheus_url(), port, &certificate, &rules)?;
         adapter.printed("pods listed", PATIENCE).await?;
-        for version in ["v1beta1", "v1beta2"] {
-            let service = ApiService::register(&client, GROUP, version, port, &plane.pki().ca()).await?;
-            service.available(&client, PATIENCE).await?;
-        }
-        let service = ApiService::register(&client, EXTERNAL, "v1beta1", port, &plane.pki().ca()).await?;
-        service.available(&client, PATIENCE).await?;
+        let versions = [(GROUP, "v1beta1"), (GROUP, "v1beta2"), (EXTERNAL, "v1beta1")];
+        ApiService::serve(&client, &versions, port, &plane.pki().ca(), PATIENCE).await?;
         Ok(Self { plane, namespace, fleet, port, certificate, rules, adapter: Mutex::new(adapter) })
     }
 
@@ -186,28 +182,14 @@ pub fn adapter(
     certificate: &CertificateFiles,
     rules: &Path,
 ) -> Result<Program> {
-    Program::start(
+    let adapter = MetricsAdapter { kubeconfig, port, certificate };
+    adapter.start(&[
         "rbg-metrics-adapter",
-        &[
-            "rbg-metrics-adapter",
-            "--kubeconfig",
-            &kubeconfig.display().to_string(),
-            "--prometheus-url",
-            source,
-            "--interval=1s",
-            "--rate-window=5s",
-            &format!("--secure-port={port}"),
-            "--tls-cert-file",
-            &certificate.certificate.display().to_string(),
-            "--tls-private-key-file",
-            &certificate.key.display().to_string(),
-            "--config",
-            &rules.display().to_string(),
-            "--metrics-relist-interval=5s",
-            "-v=4",
-        ],
-        &[],
-    )
+        &format!("--prometheus-url={source}"),
+        &format!("--config={}", rules.display()),
+        "--metrics-relist-interval=5s",
+        "-v=4",
+    ])
 }
 
 /// Asks an adapter itself, past kube-apiserver. Returns the status code and the text.

@@ -1,37 +1,40 @@
 //! `kubectl rbga explain`, `snapshot` and `decide`, and `kubectl get rbga`.
 
-use std::net::UdpSocket;
+use std::{
+    fs::Permissions,
+    net::UdpSocket,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Output,
+};
 
 use anyhow::{Context, Result, bail, ensure};
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
     api::{Patch, PatchParams, PostParams},
 };
-use rbg_autoscaler_tests::harness::{apply_yaml, kubectl, program_file, service_account_kubeconfig};
+use rbg_autoscaler_tests::{
+    control_plane::programs,
+    harness::{apply_yaml, kubectl, program_file, service_account_kubeconfig},
+};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::world::{POD, World, seen};
+use super::{
+    replay::replayed,
+    world::{POD, World, ask, seen},
+};
 
 pub async fn a_snapshot_decides_as_the_controller_did(world: &World) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("snapshot.json");
-    for _ in 0..5 {
-        let live = world.live("demo").await?;
-        std::fs::write(&file, serde_json::to_string(&live.snapshot)?)?;
-        let decided = rbga(&["decide", "-o", "json", "-f", &file.display().to_string()]).await?;
-        let live: Value = serde_json::to_value(&live.decision)?;
-        let decided: Value = serde_json::from_str(&decided)?;
-        ensure!(decided == live, "offline:\n{decided:#}\nlive:\n{live:#}");
-    }
+    replayed(&world.scene, "demo").await?;
     let namespace = world.scene.namespace().name();
     let yaml = rbga(&["snapshot", "demo", "-n", namespace, "--controller", &address(world)]).await?;
     ensure!(yaml.starts_with("apiVersion: rbg-autoscaler.dev/v1alpha1\nkind: ScalingSnapshot\n"), "{yaml}");
     ensure!(!yaml.contains("image:") && !yaml.contains("env:"), "more than a decision reads:\n{yaml}");
-    let (code, why) = world.ask("nothing").await?;
+    let (code, why) = ask(&world.scene, "nothing").await?;
     ensure!(code == 404 && why.contains("there is no policy"), "{code}: {why}");
-    let (code, why) = world.ask("lost").await?;
+    let (code, why) = ask(&world.scene, "lost").await?;
     ensure!(
         code == 409 && why.contains("GroupNotFound: there is no RoleBasedGroup nowhere"),
         "{code}: {why}"
@@ -83,37 +86,42 @@ pub async fn who_cannot_be_asked_says_why(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// kube-apiserver connects to no loopback address, so the pod that it is asked for must have another one of this machine.
-pub async fn the_leader_is_asked_through_the_api_server(world: &World) -> Result<()> {
+/// Nothing forwards to the controller of a test, which runs in no pod: behind a pod's name stands a program that prints what
+/// kubectl prints and does as if. Without the pod or the right to forward the real kubectl speaks.
+pub async fn the_leader_is_asked_through_kubectl(world: &World) -> Result<()> {
     let namespace = world.scene.namespace();
-    let Some(address) = outer_address() else {
-        eprintln!("this machine has no address but loopback: the way through the API server is not tried");
-        return Ok(());
-    };
-    let pods: Api<Pod> = namespace.api();
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD},
-        "spec": {"schedulerName": "nobody", "containers": [{"name": "controller", "image": "controller"}]}});
-    pods.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
-    let status = json!({"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}});
-    pods.patch_status(POD, &PatchParams::default(), &Patch::Merge(status)).await?;
-
-    let port = world.scene.port().to_string();
     let plane = world.plane.kubeconfig().display().to_string();
     let name = namespace.name();
-    let flags = ["explain", "demo", "-n", name, "--controller-port", &port, "--kubeconfig"];
-    let text = rbga(&[&flags[..], &[&plane]].concat()).await?;
-    ensure!(text.contains("policy demo  Enforce"), "{text}");
+    let folder = tempfile::tempdir()?;
+    let kubectl = folder.path().join("kubectl");
+    let words = format!("Forwarding from 127.0.0.1:{} -> 8081", world.scene.snapshots_port());
+    let asked = folder.path().join("asked");
+    let script = format!("#!/bin/sh\necho \"$@\" > {}\necho '{words}'\nexec sleep 60\n", asked.display());
+    std::fs::write(&kubectl, script)?;
+    std::fs::set_permissions(&kubectl, Permissions::from_mode(0o755))?;
+    let flags = ["explain", "demo", "-n", name, "--kubeconfig"];
+    let output = run_with(folder.path(), &[&flags[..], &[&plane]].concat()).await?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(text.contains("policy demo  Enforce"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let wanted =
+        format!("--kubeconfig {plane} --namespace {name} port-forward --address 127.0.0.1 pod/{POD} :8081");
+    ensure!(std::fs::read_to_string(&asked)?.trim() == wanted, "{}", std::fs::read_to_string(&asked)?);
 
     let rights = format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: reader}}\nrules:\n\
-         - {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get]}}\n---\n\
+         - {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get]}}\n\
+         - {{apiGroups: [\"\"], resources: [pods], verbs: [get]}}\n---\n\
          apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: reader}}\n\
          roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}}\n\
          subjects: [{{kind: ServiceAccount, name: default, namespace: {name}}}]\n"
     );
     apply_yaml(&namespace.client(), name, &rights).await?;
-    let accounts: Api<ServiceAccount> = namespace.api();
-    accounts.get("default").await?;
+    let pods: Api<Pod> = namespace.api();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD},
+        "spec": {"schedulerName": "nobody", "containers": [{"name": "controller", "image": "controller"}]}});
+    pods.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
+    let running = json!({"status": {"phase": "Running"}});
+    pods.patch_status(POD, &PatchParams::default(), &Patch::Merge(running)).await?;
     let weak = service_account_kubeconfig(&world.plane, name, "default").await?.display().to_string();
     let told = refused(&[&flags[..], &[&weak]].concat()).await?;
     ensure!(
@@ -121,7 +129,19 @@ pub async fn the_leader_is_asked_through_the_api_server(world: &World) -> Result
         "{told}"
     );
     let told = refused(&[&flags[..], &[&weak, "--controller-namespace", name]].concat()).await?;
-    ensure!(told.contains(&format!("kubectl auth can-i get pods/proxy -n {name}")), "{told}");
+    ensure!(told.contains(&format!("kubectl auth can-i create pods/portforward -n {name}")), "{told}");
+    Ok(())
+}
+
+/// Who reaches the controller's port for probes and metrics is told of no group.
+pub async fn snapshots_are_served_on_loopback_only(world: &World) -> Result<()> {
+    let (namespace, port) = (world.scene.namespace().name(), world.scene.port());
+    let path = format!("snapshots/{namespace}/demo");
+    let answer = reqwest::get(format!("http://127.0.0.1:{port}/{path}")).await?;
+    ensure!(answer.status() == 404, "{}", answer.text().await?);
+    let Some(address) = outer_address() else { return Ok(()) };
+    let outside = reqwest::get(format!("http://{address}:{}/{path}", world.scene.snapshots_port())).await;
+    ensure!(outside.is_err(), "reached from {address}: {}", outside?.text().await?);
     Ok(())
 }
 
@@ -143,7 +163,7 @@ pub async fn the_list_shows_which_group_needs_a_look(world: &World) -> Result<()
 }
 
 fn address(world: &World) -> String {
-    format!("http://127.0.0.1:{}", world.scene.port())
+    format!("http://127.0.0.1:{}", world.scene.snapshots_port())
 }
 
 /// An address of this machine that is not loopback, if it has one. Nothing is sent.
@@ -154,7 +174,7 @@ fn outer_address() -> Option<String> {
     (!address.is_loopback() && !address.is_unspecified()).then(|| address.to_string())
 }
 
-async fn rbga(args: &[&str]) -> Result<String> {
+pub async fn rbga(args: &[&str]) -> Result<String> {
     let output = run(args).await?;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success() && err.is_empty(), "kubectl-rbga {}: {err}{out}", args.join(" "));
@@ -167,8 +187,17 @@ async fn refused(args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-async fn run(args: &[&str]) -> Result<std::process::Output> {
+async fn run(args: &[&str]) -> Result<Output> {
+    let kubectl = programs::find("kubectl")?;
+    let folder = tempfile::tempdir()?;
+    symlink(kubectl, folder.path().join("kubectl"))?;
+    run_with(folder.path(), args).await
+}
+
+/// Runs the program with what it needs of other programs.
+async fn run_with(programs: &Path, args: &[&str]) -> Result<Output> {
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new(program_file("kubectl-rbga")?);
-    command.args(args).env("NO_PROXY", "127.0.0.0/8,localhost");
+    command.args(args).env("PATH", path).env("NO_PROXY", "127.0.0.0/8,localhost");
     Ok(command.output().await?)
 }

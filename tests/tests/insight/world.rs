@@ -5,15 +5,17 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result, ensure};
 use rbg_autoscaler::api::snapshot::LiveDecision;
 use rbg_autoscaler_tests::{
-    control_plane::{ControlPlane, Options},
+    control_plane::{Component, ControlPlane, Options},
     dashboards,
     fleet::{endpoint::Target, pin::Pin},
-    harness::{ApiService, Program, eventually, free_port},
+    harness::{ApiService, MetricsAdapter, Program, VictoriaMetrics, eventually, free_port},
     rbg::manifest::Role,
     scene::Scene,
 };
 use serde_json::json;
 use tempfile::TempDir;
+
+use super::platform::Platform;
 
 pub const PATIENCE: Duration = Duration::from_secs(90);
 const API: &str = "custom.metrics.k8s.io";
@@ -25,7 +27,9 @@ pub struct World {
     pub scene: Scene,
     _adapter: Program,
     pub prometheus: String,
+    pub victoria: Option<VictoriaMetrics>,
     pub plane: ControlPlane,
+    _platform: Platform,
     _targets: TempDir,
 }
 
@@ -43,6 +47,8 @@ impl World {
             scrape_configs: vec![
                 job("controller", "http", file("controller.json")),
                 job("adapter", "https", file("adapter.json")),
+                job("kubernetes", "https", file("kubernetes.json")),
+                job("platform", "http", file("platform.json")),
             ],
             ..Options::default()
         };
@@ -52,11 +58,28 @@ impl World {
         let flags = ["--leader-elect", "--lease-namespace", home.as_str()];
         scene.start_controller_as(POD, &flags).await?;
         let (adapter, port) = start_adapter(&plane).await?;
+        let platform = Platform::start(scene.namespace()).await?;
         let address = |port: u16| json!([{"targets": [format!("127.0.0.1:{port}")]}]).to_string();
         std::fs::write(file("controller.json"), address(scene.port()))?;
         std::fs::write(file("adapter.json"), address(port))?;
+        std::fs::write(file("platform.json"), address(platform.port))?;
+        let programs = [Component::ApiServer, Component::ControllerManager];
+        let programs = programs.map(|program| plane.address(program).to_string());
+        std::fs::write(file("kubernetes.json"), json!([{"targets": programs}]).to_string())?;
         let prometheus = plane.prometheus().await?;
-        let world = Self { scene, _adapter: adapter, prometheus, plane, _targets: targets };
+        let mut victoria = VictoriaMetrics::start(&plane).await?;
+        if let Some(victoria) = &mut victoria {
+            victoria.evaluate(&plane, &dashboards::rule_files()?)?;
+        }
+        let world = Self {
+            scene,
+            _adapter: adapter,
+            prometheus,
+            victoria,
+            plane,
+            _platform: platform,
+            _targets: targets,
+        };
         world.populate().await?;
         Ok(world)
     }
@@ -84,12 +107,13 @@ impl World {
         let roles = [
             scene.serving(Role::standalone("up", 2)),
             scene.serving(Role::standalone("down", 4)),
-            scene.serving(Role::standalone("blocked", 2).gpus(8)),
+            scene.serving(Role::standalone("blocked", 2).gpus(8).on_pool("scene")),
             Role::standalone("silent", 1),
             scene.serving(Role::standalone("zero", 1)),
             scene.serving(Role::standalone("router", 1)),
         ];
         scene.create_group("demo", roles).await?;
+        scene.deployment("plain", 1).await?;
         let queue = json!([{"name": "queue_length", "target": "10"}]);
         let at_once = json!({"scaleDown": {"stabilizationWindowSeconds": 0}});
         let spec = json!({
@@ -128,50 +152,32 @@ impl World {
             .await?;
         Ok(())
     }
+}
 
-    /// Asks the controller itself.
-    pub async fn live(&self, name: &str) -> Result<LiveDecision> {
-        let (code, text) = self.ask(name).await?;
-        ensure!(code == 200, "{code}: {text}");
-        serde_json::from_str(&text).context("an answer that is not understood")
-    }
+/// Asks the controller of a scene itself.
+pub async fn live(scene: &Scene, name: &str) -> Result<LiveDecision> {
+    let (code, text) = ask(scene, name).await?;
+    ensure!(code == 200, "{code}: {text}");
+    serde_json::from_str(&text).context("an answer that is not understood")
+}
 
-    pub async fn ask(&self, name: &str) -> Result<(u16, String)> {
-        let answer = reqwest::get(format!(
-            "http://127.0.0.1:{}/snapshots/{}/{name}",
-            self.scene.port(),
-            self.scene.namespace().name()
-        ))
-        .await?;
-        Ok((answer.status().as_u16(), answer.text().await?))
-    }
+pub async fn ask(scene: &Scene, name: &str) -> Result<(u16, String)> {
+    let (port, namespace) = (scene.snapshots_port(), scene.namespace().name());
+    let answer = reqwest::get(format!("http://127.0.0.1:{port}/snapshots/{namespace}/{name}")).await?;
+    Ok((answer.status().as_u16(), answer.text().await?))
 }
 
 async fn start_adapter(plane: &ControlPlane) -> Result<(Program, u16)> {
     let port = free_port()?;
     let certificate = plane.pki().server("adapter", &[&ApiService::host(API)])?;
-    let mut adapter = Program::start(
-        "rbg-metrics-adapter",
-        &[
-            "--kubeconfig",
-            &plane.kubeconfig().display().to_string(),
-            "--prometheus-url",
-            &plane.prometheus_url(),
-            "--interval=1s",
-            "--rate-window=5s",
-            &format!("--secure-port={port}"),
-            "--tls-cert-file",
-            &certificate.certificate.display().to_string(),
-            "--tls-private-key-file",
-            &certificate.key.display().to_string(),
-            "--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics",
-        ],
-        &[],
-    )?;
+    let adapter = MetricsAdapter { kubeconfig: &plane.kubeconfig(), port, certificate: &certificate };
+    let mut adapter = adapter.start(&[
+        &format!("--prometheus-url={}", plane.prometheus_url()),
+        "--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics",
+    ])?;
     adapter.printed("pods listed", PATIENCE).await?;
     let client = plane.client().await?;
-    let service = ApiService::register(&client, API, "v1beta2", port, &plane.pki().ca()).await?;
-    service.available(&client, PATIENCE).await?;
+    ApiService::serve(&client, &[(API, "v1beta2")], port, &plane.pki().ca(), PATIENCE).await?;
     Ok((adapter, port))
 }
 
