@@ -2,8 +2,15 @@
 
 use rbg_autoscaler::scaling::Condition;
 
+/// What a condition means and what to do about it.
+type Advice = (&'static str, Option<&'static str>);
+
 /// Returns what a condition means and, when there is something, what to do.
-pub(super) fn of(condition: &Condition) -> Option<(&'static str, Option<&'static str>)> {
+pub(super) fn of(condition: &Condition) -> Option<Advice> {
+    of_group(condition).or_else(|| of_role(condition))
+}
+
+fn of_group(condition: &Condition) -> Option<Advice> {
     let told = match (&*condition.type_, &*condition.status, &*condition.reason) {
         ("Ready", "False", "InvalidPolicy") => {
             ("the policy is wrong and nothing is scaled", Some("correct the field that the message names"))
@@ -38,6 +45,16 @@ pub(super) fn of(condition: &Condition) -> Option<(&'static str, Option<&'static
             "some pods did not answer: the sum is a lower bound, which may raise and never lower",
             Some("look at the pods that the message names: are they scraped, do they serve /metrics?"),
         ),
+        ("MetricsHealthy", "False", "WakeSignalSilent") => (
+            "a wakeOn signal does not answer: the role does not fall asleep, and is woken if it sleeps",
+            Some(
+                "is the role that the signal comes from running and scraped? docs/alerts.md#rbgwakesignallost",
+            ),
+        ),
+        ("SleepUnguarded", "True", _) => (
+            "the role may fall asleep under its last requests, which run while none waits",
+            Some("add the metric that the message names"),
+        ),
         ("MetricsHealthy", "False", _) if source_is_away(&condition.message) => (
             "where metrics come from does not answer: the role is not lowered while that lasts",
             Some(
@@ -62,6 +79,10 @@ pub(super) fn of(condition: &Condition) -> Option<(&'static str, Option<&'static
             "a gang runs only in part: some of its replicas find no room, the others serve",
             Some("add nodes or free some; a gang with a ready replica is never taken back"),
         ),
+        ("CapacityLimited", "False", "WaitingForNodes") => (
+            "replicas wait for a node; gangs that still wait when the time is over are taken back",
+            Some("nothing if nodes are on their way; else add or free some"),
+        ),
         ("CapacityLimited", "Unknown", _) => (
             "whether there is room cannot be told; gangs are created and taken back if they do not start",
             None,
@@ -77,6 +98,13 @@ pub(super) fn of(condition: &Condition) -> Option<(&'static str, Option<&'static
             "the policy was written inside the group and is no longer there",
             Some("delete this object if that is meant"),
         ),
+        _ => return None,
+    };
+    Some(told)
+}
+
+fn of_role(condition: &Condition) -> Option<Advice> {
+    let told = match (&*condition.type_, &*condition.status, &*condition.reason) {
         ("ScalingActive", "False", "ScalingDisabled") => (
             "the role was set to 0 by hand, which switches scaling off",
             Some("set replicas to 1 or more to switch it on"),

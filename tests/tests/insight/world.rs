@@ -96,6 +96,8 @@ impl World {
             running_requests: Some(12.0),
             kv_cache_usage: Some(0.6),
             qps: Some(3.0),
+            prompt_tokens_per_second: Some(2100.0),
+            generation_tokens_per_second: Some(600.0),
             mean_prompt_tokens: Some(700.0),
             mean_generated_tokens: Some(200.0),
             time_to_first_token: Some(0.4),
