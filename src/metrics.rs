@@ -12,6 +12,7 @@ pub mod collector;
 pub mod direct;
 mod error;
 pub mod expression;
+pub mod matcher;
 pub mod plain;
 #[cfg(feature = "io")]
 pub mod prometheus;

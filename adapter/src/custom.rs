@@ -3,14 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use rbg_autoscaler::metrics::{Reading, STALE_AFTER, Sample, collector::Collector};
+use rbg_autoscaler::metrics::{
+    Reading, STALE_AFTER, Sample,
+    collector::Collector,
+    matcher::{Comparison, Matcher},
+};
 
 use crate::{
     answers::{Basis, Made},
     pods::{Pod, PodCache},
     reply::{ObjectValue, ValueList},
     request::{CustomRequest, ObjectName, RequestError},
-    rules::query::{Filling, MetricsQuery},
+    selector::{Operator, Requirement},
     telemetry::{Missing, Telemetry},
 };
 
@@ -117,10 +121,8 @@ fn narrowed(collector: &Collector, request: &CustomRequest) -> Result<Option<Str
         return Ok(None);
     }
     let metric = request.metric.as_str();
-    let filling = Filling { selector: Some(&request.metric_selector), ..Filling::default() };
-    let matchers = MetricsQuery::selector_matchers(&filling)
-        .map_err(|error| RequestError::bad_request(format!("metricLabelSelector: {error}")))?;
-    let signal = collector.signal(metric).and_then(|signal| signal.narrowed(&matchers.join(",")));
+    let only = request.metric_selector.requirements().iter().map(matcher).collect::<Result<_, _>>()?;
+    let signal = collector.signal(metric).and_then(|signal| signal.narrowed(only));
     let Some(signal) = signal else {
         let message = format!(
             "{metric} is a query of its own, one value per pod: leave out the metric's selector, or put it into the query"
@@ -133,6 +135,31 @@ fn narrowed(collector: &Collector, request: &CustomRequest) -> Result<Option<Str
     } else {
         Err(unavailable(format!("{metric}: too many different metric selectors are in use")))
     }
+}
+
+/// A requirement of a selector as a condition on series.
+fn matcher(requirement: &Requirement) -> Result<Matcher, RequestError> {
+    let label = requirement.key.clone();
+    let (comparison, is_negative) = match requirement.operator {
+        Operator::Equals | Operator::DoubleEquals => (equal(requirement), false),
+        Operator::NotEquals => (equal(requirement), true),
+        Operator::In => (Comparison::OneOf(requirement.values.clone()), false),
+        Operator::NotIn => (Comparison::OneOf(requirement.values.clone()), true),
+        Operator::Exists => (Comparison::Equal(String::new()), true),
+        Operator::DoesNotExist => (Comparison::Equal(String::new()), false),
+        Operator::GreaterThan | Operator::LessThan => {
+            let sign = if requirement.operator == Operator::LessThan { "<" } else { ">" };
+            let message = format!(
+                "metricLabelSelector: the selector's operator {sign} on label {label} cannot be expressed in PromQL"
+            );
+            return Err(RequestError::bad_request(message));
+        }
+    };
+    Ok(Matcher { label, comparison, is_negative })
+}
+
+fn equal(requirement: &Requirement) -> Comparison {
+    Comparison::Equal(requirement.values.first().cloned().unwrap_or_default())
 }
 
 /// A pod's fresh sample, unless it is from another pod that had the name before.

@@ -158,7 +158,7 @@ fn fold(fold: Fold) -> &'static str {
 impl SignalDocument {
     fn of(signal: &Signal) -> Self {
         let engines: &[EngineQuery] = match &signal.definition {
-            Definition::Engines(engines) => engines,
+            Definition::Engines(engines) | Definition::Narrowed(engines, _) => engines,
             Definition::Query(_) => &[],
         };
         Self {

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    metrics::expression::{Expression, Grouping},
+    metrics::{
+        expression::{Expression, Grouping},
+        matcher::{Matcher, with_matchers},
+    },
     units::MilliValue,
 };
 
@@ -33,6 +36,8 @@ pub struct Signal {
 pub enum Definition {
     /// One expression per engine; a pod is answered by the first that fits it.
     Engines(&'static [EngineQuery]),
+    /// The same, over those series only that fulfil every condition.
+    Narrowed(&'static [EngineQuery], Vec<Matcher>),
     /// A user's PromQL; its answer carries the labels `namespace` and `pod`.
     Query(String),
 }
@@ -114,6 +119,9 @@ impl Signal {
             Definition::Engines(engines) => {
                 join_by_or(engines.iter().map(|engine| engine.expression.promql(Grouping::Pod, self.window)))
             }
+            Definition::Narrowed(engines, only) => {
+                narrowed_text(&self.of_all(engines).value_query(), engines, only)
+            }
             Definition::Query(query) => query.clone(),
         }
     }
@@ -154,23 +162,23 @@ impl Signal {
                     join_by_or(engines.iter().map(|engine| engine.expression.time_promql(Grouping::Pod)));
                 format!("{} or {}", marked(&value, "value"), marked(&times, "time"))
             }
+            Definition::Narrowed(engines, only) => {
+                narrowed_text(&self.of_all(engines).query(), engines, only)
+            }
             Definition::Query(_) => value,
         }
     }
 
-    /// Returns the signal over those series only that PromQL matchers such as `model_name="m"` select; `None` for a user's query, whose
-    /// series are not known. No policy can name it: `{` is in no name.
-    pub fn narrowed(&self, matchers: &str) -> Option<Self> {
+    /// Returns the signal over those series only that fulfil every condition, such as `model_name="m"`; `None` for a user's query,
+    /// whose series are not known. No policy can name it: `{` is in no name.
+    pub fn narrowed(&self, only: Vec<Matcher>) -> Option<Self> {
         let Definition::Engines(engines) = &self.definition else { return None };
-        let mut names = BTreeSet::new();
-        for engine in *engines {
-            engine.expression.each_name(&mut |name| {
-                names.insert(name);
-            });
-        }
-        let query = with_matchers(&self.query(), &names, matchers);
-        let name = format!("{}{{{matchers}}}", self.name);
-        Some(Self { name, definition: Definition::Query(query), ..self.clone() })
+        let name = format!("{}{{{}}}", self.name, Matcher::join(&only));
+        Some(Self { name, definition: Definition::Narrowed(engines, only), ..self.clone() })
+    }
+
+    fn of_all(&self, engines: &'static [EngineQuery]) -> Self {
+        Self { definition: Definition::Engines(engines), ..self.clone() }
     }
 
     /// Returns what an undefined value (0 ÷ 0) of a live target stands for: the idle value of a latency, else nothing.
@@ -179,32 +187,14 @@ impl Signal {
     }
 }
 
-/// Puts matchers into every selector of a query over series of these names.
-fn with_matchers(query: &str, names: &BTreeSet<String>, matchers: &str) -> String {
-    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':');
-    let mut text = String::with_capacity(query.len() * 2);
-    let mut rest = query;
-    while let Some(letter) = rest.chars().next() {
-        let length = match letter {
-            // Texts hold no escapes: values of labels and names are ours.
-            '"' => rest[1..].find('"').map_or(rest.len(), |end| end + 2),
-            _ if is_of_name(letter) => rest.find(|letter| !is_of_name(letter)).unwrap_or(rest.len()),
-            _ => letter.len_utf8(),
-        };
-        let (word, after) = rest.split_at(length);
-        text.push_str(word);
-        rest = after;
-        if names.contains(word) {
-            match after.strip_prefix('{') {
-                Some(inside) => {
-                    text.extend(["{", matchers, ","]);
-                    rest = inside;
-                }
-                None => text.extend(["{", matchers, "}"]),
-            }
-        }
+fn narrowed_text(query: &str, engines: &[EngineQuery], only: &[Matcher]) -> String {
+    let mut names = BTreeSet::new();
+    for engine in engines {
+        engine.expression.each_name(&mut |name| {
+            names.insert(name);
+        });
     }
-    text
+    with_matchers(query, &names, &Matcher::join(only))
 }
 
 fn join_by_or(queries: impl Iterator<Item = String>) -> String {
@@ -231,7 +221,7 @@ pub fn refused_as_target(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::expression::Series;
+    use crate::metrics::{expression::Series, matcher::Comparison};
 
     #[test]
     fn engines_are_joined_and_repeats_left_out() {
@@ -276,7 +266,11 @@ mod tests {
             meaning: String::new(),
             definition: Definition::Engines(ENGINES),
         };
-        let narrowed = signal.narrowed(r#"model="m""#).expect("an engines' signal");
+        let comparison = Comparison::Equal("m".to_owned());
+        let only = || {
+            vec![Matcher { label: "model".to_owned(), comparison: comparison.clone(), is_negative: false }]
+        };
+        let narrowed = signal.narrowed(only()).expect("an engines' signal");
         assert_eq!(narrowed.name, r#"x{model="m"}"#);
         assert_eq!(
             narrowed.query(),
@@ -285,7 +279,7 @@ mod tests {
              pod) (timestamp(a:waiting{model=\"m\",state=\"a:waiting\"})) or min by (namespace, pod) (timestamp(b_seconds_count{model=\"m\"})), \
              \"rbga_part\", \"time\", \"\", \"\")"
         );
-        assert_eq!(narrowed.narrowed("y=\"z\""), None);
+        assert_eq!(narrowed.narrowed(only()), None);
     }
 
     #[test]

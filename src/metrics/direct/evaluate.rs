@@ -9,6 +9,7 @@ use crate::{
         Definition, PodSamples, STALE_AFTER, Sample, Signal,
         direct::history::{History, Labels, PodHistory, SeriesHistory, Totals},
         expression::{DEFAULT_PROMPT_TOKENS, Expression, QUANTILE, Series},
+        matcher::Matcher,
     },
     units::MilliValue,
 };
@@ -18,6 +19,7 @@ struct Scope<'a> {
     pod: &'a PodHistory,
     at: i64,
     window: i64,
+    only: &'a [Matcher],
 }
 
 impl History {
@@ -33,10 +35,14 @@ impl History {
 impl PodHistory {
     /// Returns the sample of the pod at an instant; `None` when no engine's expression fits.
     pub fn sample(&self, signal: &Signal, at: Timestamp) -> Option<Sample> {
-        let Definition::Engines(engines) = &signal.definition else { return None };
+        let (engines, only) = match &signal.definition {
+            Definition::Engines(engines) => (*engines, &[][..]),
+            Definition::Narrowed(engines, only) => (*engines, only.as_slice()),
+            Definition::Query(_) => return None,
+        };
         let window = milliseconds(signal.window);
-        let scope = Scope { pod: self, at: at.as_millisecond(), window };
-        for engine in *engines {
+        let scope = Scope { pod: self, at: at.as_millisecond(), window, only };
+        for engine in engines {
             let Some(value) = scope.value(&engine.expression) else { continue };
             let time = scope.time(engine.expression.clock())?;
             let value =
@@ -113,7 +119,10 @@ impl Scope<'_> {
         };
         named.iter().filter(move |series| {
             let matches = |(label, values): &(&str, &[&str])| values.contains(&series.labels.get(label));
-            series.at >= stale && series.at <= self.at && wanted.iter().all(matches)
+            series.at >= stale
+                && series.at <= self.at
+                && wanted.iter().all(matches)
+                && self.only.iter().all(|only| only.matches(series.labels.get(&only.label)))
         })
     }
 

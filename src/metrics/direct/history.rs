@@ -122,7 +122,7 @@ impl Wanted {
         let mut wanted = Self::default();
         for signal in signals {
             wanted.keep = wanted.keep.max(signal.window);
-            if let Definition::Engines(engines) = &signal.definition {
+            if let Definition::Engines(engines) | Definition::Narrowed(engines, _) = &signal.definition {
                 for engine in *engines {
                     wanted.expression(&engine.expression);
                 }

@@ -3,7 +3,11 @@ use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::*;
-use crate::metrics::{Sample, Signal, catalog, direct::history::Page};
+use crate::metrics::{
+    Sample, Signal, catalog,
+    direct::history::Page,
+    matcher::{Comparison, Matcher},
+};
 
 const MINUTE: i64 = 60;
 
@@ -237,6 +241,35 @@ fn an_exporter_tells_of_other_pods() {
         let samples = history.samples(signal, at(second));
         assert_eq!(samples.get("ns", "user").map(|sample| sample.value.milli()), Some(600));
         assert_eq!(samples.get("ns", "pod").map(|sample| sample.value.milli()), Some(100), "an idle GPU");
+    }
+}
+
+#[test]
+fn a_signal_can_be_narrowed_to_some_series() {
+    let mut history = history();
+    for (second, done) in [(0, 10), (30, 40)] {
+        let page = format!(
+            "vllm:num_requests_waiting{{model_name=\"a\"}} 3\nvllm:num_requests_waiting{{model_name=\"b\"}} 5\n\
+             vllm:request_success_total{{model_name=\"a\"}} {done}\nvllm:request_success_total{{model_name=\"b\"}} 0\n"
+        );
+        scrape(&mut history, second, &page);
+    }
+    let signals = catalog::built_in(catalog::RATE_WINDOW);
+    let matcher = |text: &str, is_negative| {
+        let comparison = Comparison::Equal(text.to_owned());
+        Matcher { label: "model_name".to_owned(), comparison, is_negative }
+    };
+    for (name, only, want) in [
+        ("queue_length", matcher("a", false), Some(3000)),
+        ("queue_length", matcher("a", true), Some(5000)),
+        ("queue_length", matcher("c", false), None),
+        ("qps", matcher("a", false), Some(666)),
+        ("qps", matcher("b", false), Some(0)),
+    ] {
+        let signal = signals.iter().find(|signal| signal.name == name).expect("in the catalog");
+        let narrowed = signal.narrowed(vec![only]).expect("an engines' signal");
+        let got = history.samples(&narrowed, at(30)).get("ns", "pod").map(|sample| sample.value.milli());
+        assert_eq!(got, want, "{}", narrowed.name);
     }
 }
 
