@@ -29,8 +29,8 @@ const RESOURCES: [&str; 2] = ["cpu", "memory"];
 /// What the HPA takes values to be over when nothing says.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 
-/// CPU and memory, as far as known.
-type Usage = BTreeMap<&'static str, MilliValue>;
+/// CPU and memory, as far as known, as quantities.
+type Usage = BTreeMap<&'static str, String>;
 
 /// What is known of one pod or node: usage by container (nodes have one without a name), and the oldest sample's time.
 #[derive(Debug, Default)]
@@ -199,7 +199,8 @@ fn take(
         let of_object = measured.entry(name.clone()).or_default();
         let container = if is_node { "" } else { container };
         let usage = of_object.containers.entry(container.to_owned()).or_default();
-        usage.insert(RESOURCES[place], element.value.max(MilliValue::ZERO));
+        let value = element.value.max(MilliValue::ZERO);
+        usage.insert(RESOURCES[place], if place == 0 { value.to_string() } else { bytes(value) });
         of_object.seen[place] = true;
         of_object.time = Some(of_object.time.map_or(element.time, |time| time.min(element.time)));
     }
@@ -211,6 +212,22 @@ impl Measured {
     }
 }
 
+/// Writes a number of bytes as Kubernetes does: in powers of 1024, such as `3Gi` or `1025Ki`, fractions rounded up; below 1024 as any
+/// other number.
+fn bytes(value: MilliValue) -> String {
+    const SUFFIXES: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let milli = value.milli();
+    if milli < 1_024_000 {
+        return value.to_string();
+    }
+    let (mut whole, mut power) = (milli / 1000 + i64::from(milli % 1000 > 0), 0);
+    while whole % 1024 == 0 {
+        whole /= 1024;
+        power += 1;
+    }
+    format!("{whole}{}", SUFFIXES.get(power).copied().unwrap_or_default())
+}
+
 /// Writes a duration as Go does, such as `1m0s`.
 fn go_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -219,5 +236,31 @@ fn go_duration(duration: Duration) -> String {
         (0, 0) => format!("{seconds}s"),
         (0, _) => format!("{minutes}m{seconds}s"),
         _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As prometheus-adapter writes them (apimachinery's binary form of a quantity).
+    #[test]
+    fn memory_is_written_in_powers_of_1024() {
+        for (milli, want) in [
+            (0, "0"),
+            (500, "500m"),
+            (1_023_000, "1023"),
+            (1_023_999, "1023999m"),
+            (1_024_000, "1Ki"),
+            (1_024_001, "1025"),
+            (1_500_000, "1500"),
+            (1_536_000, "1536"),
+            (1_049_600_000, "1025Ki"),
+            (1_073_741_824_000, "1Gi"),
+            (3_221_225_472_000, "3Gi"),
+            (i64::MAX, "9223372036854776"),
+        ] {
+            assert_eq!(bytes(MilliValue::from_milli(milli)), want, "{milli}");
+        }
     }
 }
