@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::{
     engine::{Engine, kinds},
-    rules::{config::RuleSet, resources::ResourceMap, rulebook::Rulebook, series::SeriesShape},
+    rules::{config::RuleSet, id::Finding, resources::ResourceMap, rulebook::Rulebook, series::SeriesShape},
     telemetry::Telemetry,
 };
 
@@ -48,6 +48,8 @@ struct Known {
     /// Whether a text could be used at all.
     is_loaded: bool,
     rules: RuleSet,
+    /// Rules that name a kind which the cluster does not have.
+    waiting: Vec<Finding>,
     kinds: Arc<ResourceMap>,
     series: HashMap<String, Vec<SeriesShape>>,
 }
@@ -129,17 +131,19 @@ impl Configuration {
             tried: None,
             is_loaded: false,
             rules: RuleSet::default(),
+            waiting: Vec::new(),
             kinds: Arc::new(ResourceMap::built_in()),
             series: HashMap::new(),
         };
-        let (mut next_series, mut next_kinds) = (Instant::now(), Instant::now());
+        let (mut next_series, mut last_kinds) = (Instant::now(), None::<Instant>);
         loop {
             let now = Instant::now();
             let is_changed = self.read(&mut known, &telemetry, &collector);
-            let is_kinds_due = now >= next_kinds;
+            // Somebody waits for a kind: it may be installed any moment.
+            let kinds_every = if known.waiting.is_empty() { KINDS_EVERY } else { RETRY };
             let mut is_new = is_changed;
-            if is_kinds_due {
-                next_kinds = now + KINDS_EVERY;
+            if last_kinds.is_none_or(|last| now >= last + kinds_every) {
+                last_kinds = Some(now);
                 match kinds::discover(client.clone()).await {
                     Ok(found) if found != *known.kinds => {
                         known.kinds = Arc::new(found);
@@ -149,13 +153,16 @@ impl Configuration {
                     Err(error) => tracing::warn!(%error, "kinds of objects kept as they were"),
                 }
             }
-            if known.is_loaded && (is_changed || now >= next_series) {
+            // A rule whose kind is new has no series yet.
+            if known.is_loaded && (is_new || now >= next_series) {
                 let is_whole = self.list_series(&mut known, &engine).await;
                 next_series = now + if is_whole { self.relist_every } else { RETRY.min(self.relist_every) };
                 is_new = true;
             }
             if is_new && known.is_loaded {
-                engine.replace(known.book());
+                let book = known.book();
+                known.note_waiting(&book);
+                engine.replace(book);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -231,6 +238,19 @@ impl Known {
         Rulebook::new(bound, self.kinds.clone(), |rule| {
             self.series.get(rule.rule.series.text()).map(Vec::as_slice).unwrap_or_default()
         })
+    }
+
+    /// Notes which rules wait for a kind of object, and tells of those that have begun to.
+    fn note_waiting(&mut self, book: &Rulebook) {
+        let found = book.rules().errors.iter().filter(|finding| !self.rules.errors.contains(finding));
+        let waiting: Vec<Finding> = found.cloned().collect();
+        for Finding { rule, message } in waiting.iter().filter(|finding| !self.waiting.contains(finding)) {
+            tracing::warn!(%rule, error = message, "rule left out until the cluster has the kind");
+        }
+        for Finding { rule, .. } in self.waiting.iter().filter(|finding| !waiting.contains(finding)) {
+            tracing::info!(%rule, "rule does not wait for its kind any more");
+        }
+        self.waiting = waiting;
     }
 }
 
