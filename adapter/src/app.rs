@@ -9,7 +9,7 @@ use axum::{
     response::Response,
     routing::get,
 };
-use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, Uri, header};
 use rbg_autoscaler::metrics::collector::{Clock, Collector};
 use tokio::{sync::watch, time::Instant};
 
@@ -28,6 +28,8 @@ use crate::{
     request::{CUSTOM_GROUP, EXTERNAL_GROUP, MetricRequest, RESOURCE_GROUP, RequestError, target::Target},
     telemetry::{self, Telemetry},
 };
+
+mod health;
 
 /// A request that takes longer is given up.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -57,32 +59,11 @@ pub struct App {
 /// Returns the service; each request must carry the connection's [`Peer`] as an extension.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/livez", get(healthy))
-        .route("/healthz", get(healthy))
-        .route("/readyz", get(ready))
+        .route("/livez", get(health::live))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
         .fallback(serve)
         .with_state(app)
-}
-
-async fn healthy() -> &'static str {
-    "ok"
-}
-
-async fn ready(State(app): State<Arc<App>>) -> (StatusCode, String) {
-    let checks = [
-        ("pods", app.pods.is_synced(), "not listed yet"),
-        (
-            "authentication",
-            app.trust.borrow().is_some(),
-            "the ConfigMap of the aggregation layer is not read yet",
-        ),
-    ];
-    if checks.iter().all(|(_, passed, _)| *passed) {
-        return (StatusCode::OK, "ok".to_owned());
-    }
-    let failed =
-        checks.iter().filter(|(_, passed, _)| !passed).map(|(name, _, why)| format!("{name}: {why}\n"));
-    (StatusCode::SERVICE_UNAVAILABLE, failed.collect())
 }
 
 async fn serve(
@@ -107,7 +88,7 @@ async fn serve(
         Err(error) => refusal(&error),
     };
     let (api, resource) = labels(&target.unwrap_or_default());
-    app.telemetry.answered(&api, resource, response.status().as_u16(), started.elapsed());
+    app.telemetry.answered(api, resource, response.status().as_u16(), started.elapsed());
     response
 }
 
@@ -119,7 +100,7 @@ async fn answer(
 ) -> Result<Document, RequestError> {
     let (method, uri, headers) = request;
     let user = authenticate(app, peer, headers).await?;
-    authorize(app, &user, uri.path(), target).await?;
+    authorize(app, user, uri.path(), target).await?;
     if method != Method::GET && method != Method::HEAD {
         return Err(RequestError::method_not_allowed());
     }
@@ -223,14 +204,14 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-async fn authorize(app: &App, user: &User, path: &str, target: &Target) -> Result<(), RequestError> {
+async fn authorize(app: &App, user: User, path: &str, target: &Target) -> Result<(), RequestError> {
     if app.authorizer.is_always_allowed(path) {
         return Ok(());
     }
-    let attributes = Attributes::of(path, target);
-    match app.authorizer.authorize(user, &attributes).await {
+    let question = (user, Attributes::of(path, target));
+    match app.authorizer.authorize(&question).await {
         Ok(Verdict::Allowed) => Ok(()),
-        Ok(Verdict::Denied(why)) => Err(forbidden(user, &attributes, &why)),
+        Ok(Verdict::Denied(why)) => Err(forbidden(&question.0, &question.1, &why)),
         Err(error) => {
             tracing::error!(%error, "permissions cannot be checked: may the service account create subjectaccessreviews?");
             Err(RequestError::internal(error))
@@ -269,15 +250,17 @@ fn discovery(app: &App) -> Discovery {
 }
 
 /// What a request counts as: its group and version, and its resource if it is one of few.
-fn labels(target: &Target) -> (String, &'static str) {
+fn labels(target: &Target) -> (&'static str, &'static str) {
     let segments: Vec<&str> = target.segments().iter().map(String::as_str).collect();
     match segments.as_slice() {
-        [
-            "apis",
-            group @ (CUSTOM_GROUP | EXTERNAL_GROUP | RESOURCE_GROUP),
-            version @ ("v1beta1" | "v1beta2"),
-            rest @ ..,
-        ] => {
+        ["apis", group, version, rest @ ..] => {
+            let api = match (*group, *version) {
+                (CUSTOM_GROUP, "v1beta1") => "custom.metrics.k8s.io/v1beta1",
+                (CUSTOM_GROUP, "v1beta2") => "custom.metrics.k8s.io/v1beta2",
+                (EXTERNAL_GROUP, "v1beta1") => "external.metrics.k8s.io/v1beta1",
+                (RESOURCE_GROUP, "v1beta1") => "metrics.k8s.io/v1beta1",
+                _ => return ("discovery", "discovery"),
+            };
             let resource = match rest {
                 [] => "discovery",
                 ["namespaces", _, "pods" | "pod", ..] => "pods",
@@ -285,10 +268,10 @@ fn labels(target: &Target) -> (String, &'static str) {
                 ["nodes", ..] => "nodes",
                 _ => "other",
             };
-            (format!("{group}/{version}"), resource)
+            (api, resource)
         }
-        ["apis", ..] => ("discovery".to_owned(), "discovery"),
-        _ => ("other".to_owned(), "other"),
+        ["apis", ..] => ("discovery", "discovery"),
+        _ => ("other", "other"),
     }
 }
 

@@ -62,6 +62,13 @@ impl<Q: Eq + Hash, A: Clone> Remembered<Q, A> {
         Ok(answer.clone())
     }
 
+    /// Returns the answer that is known, without taking the question.
+    pub fn known(&self, question: &Q) -> Option<A> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (answer, until) = known.answers.get(question)?.answer.get()?;
+        (*until > Instant::now()).then(|| answer.clone())
+    }
+
     fn entry(&self, question: Q) -> Arc<Entry<A>> {
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -33,14 +33,14 @@ pub struct Telemetry {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    api: String,
-    resource: String,
+    api: &'static str,
+    resource: &'static str,
     code: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ApiLabels {
-    api: String,
+    api: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -107,11 +107,10 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
-    /// Counts an answered request. `resource` must be one of few.
-    pub fn answered(&self, api: &str, resource: &str, code: u16, took: Duration) {
-        let labels = RequestLabels { api: api.to_owned(), resource: resource.to_owned(), code };
-        self.requests.get_or_create(&labels).inc();
-        self.request_duration.get_or_create(&ApiLabels { api: api.to_owned() }).observe(took.as_secs_f64());
+    /// Counts an answered request.
+    pub fn answered(&self, api: &'static str, resource: &'static str, code: u16, took: Duration) {
+        self.requests.get_or_create(&RequestLabels { api, resource, code }).inc();
+        self.request_duration.get_or_create(&ApiLabels { api }).observe(took.as_secs_f64());
     }
 
     /// Counts a query to the source of metrics.

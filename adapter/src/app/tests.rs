@@ -4,6 +4,7 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
+use http::StatusCode;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use rbg_autoscaler::{
@@ -268,6 +269,25 @@ async fn who_is_not_believed_or_may_not_gets_a_status() {
     for path in ["/healthz", "/livez", "/readyz"] {
         assert_eq!(world.ask(path, &[], nobody.clone()).await.0, 200, "{path}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_the_source_is_told_but_does_not_count() {
+    let world = world();
+    *world.engines.is_down.lock().expect("not poisoned") = true;
+    world.get(&format!("{V2}/namespaces/a/pods/*/queue_length")).await;
+    let (status, _, body) = world.ask("/readyz?verbose", &[], Arc::new(Peer::default())).await;
+    assert_eq!(status, 200);
+    insta::assert_snapshot!(body, @r"
+    [+]pods ok
+    [+]authentication ok
+    [ ]source is failing: queue_length: prometheus at http://p:9090: connection refused
+    [ ]external.metrics.k8s.io is not served: the configuration has no externalRules
+    [ ]metrics.k8s.io is not served: the configuration has no resourceRules
+    readyz check passed
+    ");
+    let (_, _, body) = world.ask("/livez?verbose=true", &[], Arc::new(Peer::default())).await;
+    assert_eq!(body, "[+]ping ok\nlivez check passed\n");
 }
 
 #[tokio::test(start_paused = true)]

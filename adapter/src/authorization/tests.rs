@@ -74,23 +74,22 @@ fn derives_attributes_as_kube_apiserver_does() {
 #[tokio::test(start_paused = true)]
 async fn equal_questions_at_once_are_asked_once_and_remembered_for_a_while() {
     let (fake, authorizer) = authorizer();
-    let (jane, joe) = (user("jane"), user("joe"));
-    let what = attributes("/apis/custom.metrics.k8s.io/v1beta1/nodes/n/q");
-    let (first, second) =
-        tokio::join!(authorizer.authorize(&jane, &what), authorizer.authorize(&jane, &what));
+    let what = |name: &str| (user(name), attributes("/apis/custom.metrics.k8s.io/v1beta1/nodes/n/q"));
+    let (jane, joe) = (what("jane"), what("joe"));
+    let (first, second) = tokio::join!(authorizer.authorize(&jane), authorizer.authorize(&jane));
     assert_eq!((first, second), (Ok(Verdict::Allowed), Ok(Verdict::Allowed)));
     assert_eq!(fake.asked.load(Ordering::Relaxed), 1);
     tokio::time::advance(Duration::from_secs(29)).await;
-    authorizer.authorize(&jane, &what).await.expect("an answer");
+    authorizer.authorize(&jane).await.expect("an answer");
     assert_eq!(fake.asked.load(Ordering::Relaxed), 1, "still remembered");
     tokio::time::advance(Duration::from_secs(2)).await;
-    authorizer.authorize(&jane, &what).await.expect("an answer");
+    authorizer.authorize(&jane).await.expect("an answer");
     assert_eq!(fake.asked.load(Ordering::Relaxed), 2, "asked again");
 
-    let denied = authorizer.authorize(&joe, &what).await;
+    let denied = authorizer.authorize(&joe).await;
     assert_eq!(denied, Ok(Verdict::Denied("no rule".to_owned())));
     tokio::time::advance(Duration::from_secs(11)).await;
-    authorizer.authorize(&joe, &what).await.expect("an answer");
+    authorizer.authorize(&joe).await.expect("an answer");
     assert_eq!(fake.asked.load(Ordering::Relaxed), 4, "refusals are forgotten sooner");
 }
 
@@ -98,7 +97,7 @@ async fn equal_questions_at_once_are_asked_once_and_remembered_for_a_while() {
 async fn a_failed_review_is_not_remembered() {
     let (fake, authorizer) = authorizer();
     for asked in 1..=2 {
-        let verdict = authorizer.authorize(&user("broken"), &attributes("/metrics")).await;
+        let verdict = authorizer.authorize(&(user("broken"), attributes("/metrics"))).await;
         assert_eq!(verdict, Err("connection refused".to_owned()));
         assert_eq!(fake.asked.load(Ordering::Relaxed), asked);
     }
@@ -108,7 +107,7 @@ async fn a_failed_review_is_not_remembered() {
 async fn masters_pass_and_open_paths_are_open() {
     let (fake, authorizer) = authorizer();
     let master = User { groups: vec![MASTERS.to_owned()], ..user("root") };
-    assert_eq!(authorizer.authorize(&master, &attributes("/metrics")).await, Ok(Verdict::Allowed));
+    assert_eq!(authorizer.authorize(&(master, attributes("/metrics"))).await, Ok(Verdict::Allowed));
     assert_eq!(fake.asked.load(Ordering::Relaxed), 0);
     for (path, open) in [("/healthz", true), ("/healthz/x", false), ("/open/x", true), ("/metrics", false)] {
         assert_eq!(authorizer.is_always_allowed(path), open, "{path}");
