@@ -67,9 +67,9 @@ bench-controller: prerequisites tools ## The controller with 1,000 groups; fails
 	target/release/rbga-bench controller $(if $(filter 1 yes true,$(QUICK)),--quick)
 
 .PHONY: bench-adapter
-bench-adapter: prerequisites tools ## The adapter beside prometheus-adapter; fails when a goal is missed (QUICK=1: a first look)
+bench-adapter: prerequisites tools ## The adapter beside prometheus-adapter; fails when a goal is missed (QUICK=1: a first look; PODS=1000 or 10000 only)
 	cargo build --release -p rbg-metrics-adapter -p rbg-autoscaler-tests --bin rbg-metrics-adapter --bin rbga-bench
-	target/release/rbga-bench adapter $(if $(filter 1 yes true,$(QUICK)),--quick)
+	target/release/rbga-bench adapter $(if $(filter 1 yes true,$(QUICK)),--quick) $(if $(PODS),--pods $(PODS))
 
 .PHONY: lint
 lint: prerequisites ## Format, clippy and purity of the library

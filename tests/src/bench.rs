@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use tokio::time::{Instant, sleep_until};
 
-use client::request;
+use client::Request;
 use cluster::{Cluster, Group};
 use contestant::{Contestant, Running};
 use cores::Cores;
@@ -36,7 +36,14 @@ const HPAS: usize = 100;
 pub struct Options {
     /// Fewer pods and shorter loads, for a first look.
     pub quick: bool,
+    /// How many pods the adapters are measured with; with [`SMALL`] and then with [`LARGE`] when absent.
+    pub pods: Option<usize>,
 }
+
+/// A usual number of pods, and what there are of them: namespaces, and pods in each.
+const SMALL: (usize, &[(usize, usize)]) = (1_000, &[(25, 20), (5, 100)]);
+/// A large number, and what is added to the small one.
+const LARGE: (usize, &[(usize, usize)]) = (10_000, &[(400, 20), (1, 1000)]);
 
 /// Runs all of it, printing as it goes; returns whether every goal was met.
 pub async fn run(options: Options) -> Result<bool> {
@@ -44,16 +51,14 @@ pub async fn run(options: Options) -> Result<bool> {
     let mut report = Report::default();
     say("control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok");
     let mut cluster = Cluster::start().await?;
-    // Namespaces and pods in each.
-    let stages: &[&[(usize, usize)]] = if options.quick {
-        &[&[(25, 20), (5, 100)]]
-    } else {
-        &[&[(25, 20), (5, 100)], &[(400, 20), (1, 1000)]]
-    };
-    for (number, stage) in stages.iter().enumerate() {
-        for (namespaces, pods) in *stage {
+    let last = options.pods.unwrap_or(if options.quick { SMALL.0 } else { LARGE.0 });
+    for (pods, added) in [SMALL, LARGE] {
+        for (namespaces, pods) in added {
             say(&format!("pods: {namespaces} namespaces with {pods} pods each"));
             cluster.add(*namespaces, *pods).await?;
+        }
+        if options.pods.is_some_and(|only| only != pods) {
+            continue;
         }
         cores.pin_the_rest()?;
         say(&format!(
@@ -64,49 +69,47 @@ pub async fn run(options: Options) -> Result<bool> {
         ));
         report::heading(cluster.pods());
         for contestant in Contestant::ALL {
-            let row = measure(&cluster, contestant, cores, options, number == 0).await;
+            let row = measure(&cluster, contestant, cores, options).await;
             report.add(row.with_context(|| contestant.name())?);
+        }
+        if pods == last {
+            break;
         }
     }
     Ok(report.conclude())
 }
 
 /// Measures one contestant with the pods that there are.
-async fn measure(
-    cluster: &Cluster,
-    contestant: Contestant,
-    cores: Cores,
-    options: Options,
-    counts_queries: bool,
-) -> Result<Row> {
+async fn measure(cluster: &Cluster, contestant: Contestant, cores: Cores, options: Options) -> Result<Row> {
+    let pods = cluster.pods();
     let running = contestant.start(cluster, cores).await?;
     let groups: Vec<&Group> = cluster.groups_of(20).collect();
     running.check(groups.first().context("no pods")?).await?;
     let seconds = |usual: u64| Duration::from_secs(if options.quick { 3 } else { usual });
-    let load = |groups: &[&Group], connections: u32, duration: Duration, rate: Option<f64>| -> Result<Load> {
-        let requests = groups.iter().map(|group| request(&running.path(group))).collect::<Result<_>>()?;
-        Ok(Load { requests: Arc::new(requests), connections, duration, rate })
+    let load = |groups: &[&Group], connections: u32, duration: Duration, rate: Option<f64>| {
+        let requests = groups.iter().map(|group| Request::new(running.path(group))).collect();
+        Load { requests: Arc::new(requests), connections, duration, rate }
     };
     // Caches fill, permissions are asked for; as shipped the peer's throttle is then in force.
-    load(&groups, 4, seconds(5), None)?.run(&running.endpoint).await?;
+    load(&groups, 4, seconds(5), None).run(&running.endpoint).await?;
 
-    let one = load(&groups, 1, seconds(10), None)?.run(&running.endpoint).await?;
-    let (many, costs) = costly(&running, &load(&groups, 16, seconds(10), None)?).await?;
+    let one = load(&groups, 1, seconds(10), None).run(&running.endpoint).await?;
+    let (many, costs) = costly(&running, &load(&groups, 16, seconds(10), None)).await?;
     let rate = many.per_second() * 0.7;
-    let paced = load(&groups, 16, seconds(10), Some(rate))?.run(&running.endpoint).await?;
+    let paced = load(&groups, 16, seconds(10), Some(rate)).run(&running.endpoint).await?;
     let mut larger = Vec::new();
     for size in [100, 1000] {
         let groups: Vec<&Group> = cluster.groups_of(size).collect();
         if let Some(group) = groups.first() {
             running.check(group).await?;
-            let outcome = load(&groups, 16, seconds(5), None)?.run(&running.endpoint).await?;
+            let outcome = load(&groups, 16, seconds(5), None).run(&running.endpoint).await?;
             larger.push((size, outcome));
         }
     }
     let queries =
-        if counts_queries { Some(queries(cluster, &running, &groups, options).await?) } else { None };
+        if pods == SMALL.0 { Some(queries(cluster, &running, &groups, options).await?) } else { None };
     let memory = running.process.memory()?;
-    let row = Row { contestant, pods: cluster.pods(), one, many, costs, paced, larger, queries, memory };
+    let row = Row { contestant, pods, one, many, costs, paced, larger, queries, memory };
     row.print();
     Ok(row)
 }
@@ -127,7 +130,7 @@ async fn costly(running: &Running, load: &Load) -> Result<(Outcome, Costs)> {
 async fn queries(cluster: &Cluster, running: &Running, groups: &[&Group], options: Options) -> Result<f64> {
     let syncs = if options.quick { 1 } else { 2 };
     let requests: Vec<_> =
-        groups.iter().cycle().take(HPAS).map(|group| request(&running.path(group))).collect::<Result<_>>()?;
+        groups.iter().cycle().take(HPAS).map(|group| Request::new(running.path(group))).collect();
     // Five workers, as many as the HPA controller has.
     let mut connections = Vec::new();
     for _ in 0..5 {

@@ -149,7 +149,7 @@ fn path(metric: &str, group: &Group) -> String {
 }
 
 async fn check(endpoint: &Endpoint, metric: &str, group: &Group) -> Result<()> {
-    let reply = endpoint.ask(&path(metric, group)).await?;
+    let reply = endpoint.ask(path(metric, group)).await?;
     // In whatever form: prometheus-adapter answers in protobuf.
     let text = String::from_utf8_lossy(&reply.body);
     let found = text.matches(&pod_prefix(&group.namespace)).count();

@@ -9,16 +9,15 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use hyper::Request;
 use tokio::time::{Instant, sleep_until};
 
-use super::client::{Connection, Endpoint};
+use super::client::{Connection, Endpoint, Request};
 
 /// What is sent.
 #[derive(Clone)]
 pub struct Load {
     /// The requests, sent in turn.
-    pub requests: Arc<Vec<Request<()>>>,
+    pub requests: Arc<Vec<Request>>,
     /// Over how many connections; each has one request under way at a time.
     pub connections: u32,
     /// For how long.
@@ -91,7 +90,7 @@ impl Load {
             latencies.push(begin.elapsed());
             bytes += reply.body.len();
             if reply.code != 200 {
-                bail!("{}: {} {}", request.uri(), reply.code, String::from_utf8_lossy(&reply.body));
+                bail!("{}: {} {}", request.path, reply.code, String::from_utf8_lossy(&reply.body));
             }
         }
         Ok((latencies, bytes))

@@ -23,6 +23,9 @@ struct Args {
     /// A tenth of the pods and short spans: minutes instead of a quarter of an hour. Missed goals are only told.
     #[arg(long)]
     quick: bool,
+    /// Measure the adapters with this many pods only.
+    #[arg(long, value_parser = ["1000", "10000"])]
+    pods: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -37,7 +40,8 @@ enum What {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let options = Options { quick: args.quick };
+    let pods = args.pods.and_then(|pods| pods.parse().ok());
+    let options = Options { quick: args.quick, pods };
     let measured = match args.what {
         What::Adapter => bench::run(options).await,
         What::Controller => bench::controller::run(options).await,
