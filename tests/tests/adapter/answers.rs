@@ -91,11 +91,22 @@ pub async fn discovery(world: &World) {
     let resources =
         kubectl(&world.plane, &["api-resources", "--api-group=apps", "-o", "name"]).await.unwrap();
     assert!(resources.contains("deployments.apps"), "{resources}");
-    let raw = kubectl(&world.plane, &["get", "--raw", &world.path("v1beta2", "pods/*/queue_length")])
-        .await
-        .unwrap();
+    for (path, begins) in [
+        (
+            world.path("v1beta2", "pods/*/queue_length"),
+            r#"{"kind":"MetricValueList","apiVersion":"custom.metrics.k8s.io/v1beta2""#,
+        ),
+        (world.path("v1beta1", "pods/%2A/queue_length?pretty=true"), "{\n  \"apiVersion\""),
+        ("/apis/custom.metrics.k8s.io".to_owned(), r#"{"kind":"APIGroup""#),
+        ("/apis/custom.metrics.k8s.io/v1beta1/".to_owned(), r#"{"apiVersion":"v1","groupVersion""#),
+    ] {
+        let raw = kubectl(&world.plane, &["get", "--raw", &path]).await.unwrap();
+        assert!(raw.starts_with(begins), "{path}: {raw}");
+    }
+    let nothing = world.path("v1beta2", "pods/*/frobs");
+    let error = kubectl(&world.plane, &["get", "--raw", &nothing]).await.unwrap_err().to_string();
     assert!(
-        raw.starts_with(r#"{"kind":"MetricValueList","apiVersion":"custom.metrics.k8s.io/v1beta2""#),
-        "{raw}"
+        error.contains("Error from server (NotFound): the server could not find the metric frobs"),
+        "{error}"
     );
 }

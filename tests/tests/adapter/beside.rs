@@ -19,6 +19,8 @@ use crate::{
     world::{PATIENCE, World, ask},
 };
 
+mod usage;
+
 /// The default rules of prometheus-adapter's chart.
 const CHART: &str = include_str!("../../../adapter/tests/rules/chart-defaults/config.yaml");
 
@@ -167,6 +169,7 @@ pub async fn prometheus_adapter_answers_the_same(world: &World) {
     })
     .await
     .unwrap();
+    pair.measure_the_same(world, &page).await.unwrap();
     pair.expose_the_same(world).await.unwrap();
     pair.refuse_the_same(world).await.unwrap();
 }
@@ -269,7 +272,7 @@ impl Pair {
     fn start(world: &World) -> Result<Self> {
         let state = StateFolder::create("rbga-beside-")?;
         let config = state.path().join("config.yaml");
-        fs::write(&config, format!("{}{RULES}", CHART.trim_end()))?;
+        fs::write(&config, format!("{}{RULES}{}", CHART.trim_end(), usage::RULES))?;
         let (theirs, ours) = (free_port()?, free_port()?);
         let kubeconfig = world.plane.kubeconfig();
         let common = |port: u16| {

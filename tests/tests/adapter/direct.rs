@@ -26,7 +26,7 @@ pub async fn without_prometheus(world: &World) {
             ApiService::register(&client, GROUP, version, port, &world.plane.pki().ca()).await.unwrap();
         service.available(&client, PATIENCE).await.unwrap();
     }
-    hpa::follows_its_queue(world, "scraped").await;
+    hpa::follows_its_queue(world, "scraped", hpa::OF_ONE_ENGINE).await;
     adapter.stop().await.unwrap();
 }
 

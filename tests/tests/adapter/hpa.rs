@@ -10,12 +10,15 @@ use rbg_autoscaler_tests::{
 
 use crate::world::{PATIENCE, World};
 
+/// Series of vLLM only: SGLang's have no such label.
+pub const OF_ONE_ENGINE: &str = ", selector: {matchLabels: {engine: \"0\"}}";
+
 pub async fn a_deployment_follows_its_queue(world: &World) {
-    follows_its_queue(world, "scaled").await;
+    follows_its_queue(world, "scaled", "").await;
 }
 
-/// A Deployment of that name goes up and down with the queue of its pods.
-pub async fn follows_its_queue(world: &World, name: &str) {
+/// A Deployment of that name goes up and down with the queue of its pods, narrowed by a selector of series.
+pub async fn follows_its_queue(world: &World, name: &str, selector: &str) {
     world.deployment(name, 2).await;
     let target = Target::labels(world.namespace.name(), &[("app", name)]);
     let hpa = format!(
@@ -29,7 +32,7 @@ spec:
   maxReplicas: 6
   behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
   metrics:
-  - {{type: Pods, pods: {{metric: {{name: queue_length}}, target: {{type: AverageValue, averageValue: 10}}}}}}
+  - {{type: Pods, pods: {{metric: {{name: queue_length{selector}}}, target: {{type: AverageValue, averageValue: 10}}}}}}
 "
     );
     world.namespace.apply_yaml(&hpa).await.unwrap();

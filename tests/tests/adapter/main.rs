@@ -26,8 +26,10 @@ async fn behind_the_aggregation_layer() {
     security::who_is_nobody_or_may_not(&world).await;
     security::the_certificate_changes_under_load(&world).await;
     hpa::a_deployment_follows_its_queue(&world).await;
-    victoria::another_source_says_the_same(&world).await;
     rules::a_configuration_of_prometheus_adapter(&world).await;
+    rules::a_kind_is_installed(&world).await;
+    victoria::another_source_says_the_same(&world).await;
+    rules::a_kind_installed_later_is_served(&world).await;
     rules::an_hpa_follows_object_and_external_metrics(&world).await;
     usage::kubectl_top(&world).await;
     rules::a_configuration_changes(&world).await;

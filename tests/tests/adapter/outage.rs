@@ -1,8 +1,12 @@
 //! Prometheus stops and starts again.
 
+use anyhow::Context as _;
 use rbg_autoscaler_tests::{control_plane::Component, harness::eventually};
 
-use crate::world::{PATIENCE, World};
+use crate::{
+    rules,
+    world::{PATIENCE, World},
+};
 
 /// A signal that no other test asks for.
 pub const FRESH: &str = "pending_tokens";
@@ -13,6 +17,20 @@ pub async fn prometheus_goes_and_comes_back(world: &World) {
     let error = world.raw(&fresh).await.unwrap_err().to_string();
     let cause = format!("503: {FRESH}: prometheus at {}: connection refused", world.plane.prometheus_url());
     assert_eq!(error, cause, "the message is the cause");
+    let cause = format!(
+        "503: unable to fetch metrics: prometheus at {}: connection refused",
+        world.plane.prometheus_url()
+    );
+    let ruled = world.path("v1beta1", "pods/*/renamed?labelSelector=app%3Dfirst");
+    for path in [&ruled, &rules::external(world, rules::TOTAL)] {
+        eventually(&format!("{path} tells the cause"), PATIENCE, async || {
+            let refused = world.raw(path).await.err().context("an answer of a moment ago")?.to_string();
+            anyhow::ensure!(refused == cause, "{refused}");
+            Ok(Some(()))
+        })
+        .await
+        .unwrap();
+    }
 
     // The API itself stays: kube-apiserver must not take it for gone, nor must probes.
     assert_eq!(world.direct("/readyz", None, &[]).await.0, 200);
@@ -22,6 +40,7 @@ pub async fn prometheus_goes_and_comes_back(world: &World) {
     eventually("values again", PATIENCE, async || {
         let items = world.items(&fresh).await?;
         anyhow::ensure!(items.len() == 2, "{items:?}");
+        anyhow::ensure!(world.items(&ruled).await?.len() == 2, "no rule yet");
         Ok(Some(()))
     })
     .await

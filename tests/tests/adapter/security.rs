@@ -1,11 +1,18 @@
 //! Requests past kube-apiserver, and users without permission.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::ServiceAccount,
 };
 use kube::{Api, api::PostParams};
-use rbg_autoscaler_tests::{control_plane::client, harness::eventually};
+use rbg_autoscaler_tests::{
+    control_plane::{CertificateFiles, client},
+    harness::eventually,
+};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::world::{PATIENCE, World};
 
@@ -26,6 +33,10 @@ pub async fn who_is_nobody_or_may_not(world: &World) {
 
     let (code, text) = world.direct(&path, Some(pki.front_proxy_client()), &[]).await;
     assert_eq!(code, 401, "a front proxy that names nobody: {text}");
+
+    let (code, text) = world.direct(&path, Some(stranger(world)), &master).await;
+    assert_eq!(code, 401, "a certificate that nobody here signed: {text}");
+    assert!(text.contains(r#""reason":"Unauthorized""#) && text.contains("UnknownIssuer"), "{text}");
 
     let (code, text) = world.direct(&path, Some(pki.front_proxy_client()), &master).await;
     assert_eq!(code, 200, "the front proxy itself: {text}");
@@ -61,6 +72,18 @@ pub async fn who_is_nobody_or_may_not(world: &World) {
     assert!(refused.to_string().contains("forbidden"), "{refused}");
 }
 
+/// A certificate in the name of an administrator, by an authority of its own.
+fn stranger(world: &World) -> CertificateFiles {
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "admin");
+    params.distinguished_name.push(rcgen::DnType::OrganizationName, "system:masters");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let (certificate, file) = (params.self_signed(&key).unwrap(), world.plane.folder().join("stranger.key"));
+    std::fs::write(&file, key.serialize_pem()).unwrap();
+    std::fs::write(file.with_extension("crt"), certificate.pem()).unwrap();
+    CertificateFiles { certificate: file.with_extension("crt"), key: file }
+}
+
 async fn token_of(world: &World, namespace: &str, name: &str) -> String {
     let accounts: Api<ServiceAccount> = Api::namespaced(world.plane.client().await.unwrap(), namespace);
     let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
@@ -68,23 +91,53 @@ async fn token_of(world: &World, namespace: &str, name: &str) -> String {
     answer.status.unwrap().token
 }
 
-/// A new certificate is served without a restart, and no request fails meanwhile.
+/// A new certificate is served without a restart, and no request fails meanwhile: neither over connections that stay open, as
+/// kube-apiserver's do, nor over new ones.
 pub async fn the_certificate_changes_under_load(world: &World) {
     let path = world.path("v1beta2", "pods/*/queue_length");
     let hosts = World::hosts();
     let renewed = world.plane.pki().server("adapter-renewed", &hosts.each_ref().map(String::as_str)).unwrap();
-    std::fs::copy(&renewed.certificate, &world.certificate.certificate).unwrap();
-    std::fs::copy(&renewed.key, &world.certificate.key).unwrap();
-    let mut requests = 0;
-    eventually("the new certificate is taken over", PATIENCE, async || {
-        for _ in 0..20 {
+    let wanted = CertificateDer::from_pem_file(&renewed.certificate).unwrap();
+    let is_over = AtomicBool::new(false);
+    let load = async {
+        let mut requests = 0;
+        while !is_over.load(Ordering::Relaxed) {
             world.raw(&path).await.unwrap();
             requests += 1;
         }
-        Ok(world.log().await.contains("serving certificate taken over").then_some(()))
-    })
-    .await
-    .unwrap();
+        requests
+    };
+    let change = async {
+        assert_ne!(served(world).await.unwrap(), wanted);
+        std::fs::copy(&renewed.certificate, &world.certificate.certificate).unwrap();
+        std::fs::copy(&renewed.key, &world.certificate.key).unwrap();
+        let taken_over = eventually("the new certificate is served", PATIENCE, async || {
+            Ok((served(world).await? == wanted).then_some(()))
+        });
+        taken_over.await.unwrap();
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let (one, other, ()) = futures::join!(load, load_again(world, &path, &is_over), change);
+    assert!(one > 10 && other > 10, "{one} and {other} requests");
     world.raw(&path).await.unwrap();
-    assert!(requests >= 20);
+}
+
+/// The same past kube-apiserver, each over a connection of its own.
+async fn load_again(world: &World, path: &str, is_over: &AtomicBool) -> u32 {
+    let master = [("x-remote-user", "root"), ("x-remote-group", "system:masters")];
+    let mut requests = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let certificate = Some(world.plane.pki().front_proxy_client());
+        assert_eq!(world.direct(path, certificate, &master).await.0, 200);
+        requests += 1;
+    }
+    requests
+}
+
+/// The certificate that a new connection is shown.
+async fn served(world: &World) -> anyhow::Result<CertificateDer<'static>> {
+    let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).tls_info(true).no_proxy();
+    let response = client.build()?.get(format!("https://127.0.0.1:{}/livez", world.port)).send().await?;
+    let shown = response.extensions().get::<reqwest::tls::TlsInfo>().and_then(|tls| tls.peer_certificate());
+    Ok(CertificateDer::from(shown.context("no certificate")?.to_vec()))
 }

@@ -8,8 +8,8 @@ use rbg_autoscaler_tests::harness::{ApiService, VictoriaMetrics, eventually, fre
 use serde_json::Value;
 
 use crate::{
-    hpa, outage,
-    world::{GROUP, PATIENCE, World, adapter, ask},
+    hpa, outage, rules,
+    world::{EXTERNAL, GROUP, PATIENCE, World, adapter, ask},
 };
 
 pub async fn another_source_says_the_same(world: &World) {
@@ -40,7 +40,8 @@ pub async fn another_source_says_the_same(world: &World) {
     .unwrap();
 
     register(world, port).await.unwrap();
-    hpa::a_deployment_follows_its_queue(world).await;
+    hpa::follows_its_queue(world, "scaled", hpa::OF_ONE_ENGINE).await;
+    rules::an_hpa_follows_object_and_external_metrics(world).await;
     register(world, world.port).await.unwrap();
     program.stop().await.unwrap();
 }
@@ -48,7 +49,7 @@ pub async fn another_source_says_the_same(world: &World) {
 /// Makes an adapter the one that kube-apiserver asks.
 async fn register(world: &World, port: u16) -> Result<()> {
     let client = world.plane.client().await?;
-    let versions = [(GROUP, "v1beta1"), (GROUP, "v1beta2")];
+    let versions = [(GROUP, "v1beta1"), (GROUP, "v1beta2"), (EXTERNAL, "v1beta1")];
     ApiService::serve(&client, &versions, port, &world.plane.pki().ca(), PATIENCE).await
 }
 
