@@ -35,7 +35,8 @@ pub async fn ready(State(app): State<Arc<App>>, uri: Uri) -> (StatusCode, String
             return (code, "ok".to_owned());
         }
         let failed = checks.iter().filter(|(_, passed, _)| !passed);
-        return (code, failed.map(|(name, _, why)| format!("{name}: {why}\n")).collect());
+        let lines: Vec<String> = failed.map(|(name, _, why)| format!("{name}: {why}\n")).collect();
+        return (code, lines.concat());
     }
     let mut text = String::new();
     for (name, passed, why) in checks {
