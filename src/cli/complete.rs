@@ -53,7 +53,7 @@ fn offered(words: &[String]) -> (Vec<String>, &'static str) {
     }
     let flags = command.get_arguments().filter_map(|flag| {
         let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
-        Some(format!("--{}\t{help}", flag.get_long()?))
+        Some(format!("--{}\t{}", flag.get_long()?, help.lines().next().unwrap_or_default()))
     });
     (flags.filter(begins).collect(), NOTHING)
 }

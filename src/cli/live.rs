@@ -123,14 +123,26 @@ impl Cluster {
     }
 
     async fn asked_at(&self, url: &str, namespace: &str, name: &str) -> Result<String, LiveError> {
-        let unreachable =
-            |error: reqwest::Error| LiveError::Unreachable { at: url.to_owned(), why: chain(&error) };
+        let at = || url.to_owned();
+        let unreachable = |error: reqwest::Error| LiveError::Unreachable {
+            at: at(),
+            why: format!("{}; is its port of snapshots (8081) forwarded there?", chain(&error)),
+        };
         let client = reqwest::Client::builder().no_proxy().build().map_err(unreachable)?;
         let asked = format!("{}/snapshots/{namespace}/{name}", url.trim_end_matches('/'));
         let answer = client.get(asked).send().await.map_err(unreachable)?;
-        let is_good = answer.status().is_success();
+        let status = answer.status();
         let text = answer.text().await.map_err(unreachable)?;
-        if is_good { Ok(text) } else { Err(LiveError::Refused(text)) }
+        if status.is_success() {
+            return Ok(text);
+        }
+        if text.is_empty() {
+            let why = format!(
+                "it answers {status} and serves no snapshots there: they have a port of their own, 8081"
+            );
+            return Err(LiveError::Unreachable { at: at(), why });
+        }
+        Err(LiveError::Refused(text))
     }
 
     async fn by_lease(&self, name: &str) -> Result<String, LiveError> {

@@ -124,11 +124,12 @@ fn of_role(condition: &Condition) -> Option<Advice> {
             ("maxReplicas is reached", Some("raise maxReplicas if the cluster has the room"))
         }
         ("ScalingLimited", "True", "TooFewReplicas") => ("minReplicas is reached", None),
-        ("ScalingLimited", "True", "ScaleUpLimit") => {
-            ("behavior.scaleUp allows no larger step at once; it goes on in steps", None)
-        }
+        ("ScalingLimited", "True", "ScaleUpLimit") => (
+            "behavior.scaleUp allows no larger step at once; it goes on in steps by itself, and faster if that allows more",
+            None,
+        ),
         ("ScalingLimited", "True", "ScaleDownLimit") => {
-            ("behavior.scaleDown allows no larger step at once; it goes on in steps", None)
+            ("behavior.scaleDown allows no larger step at once; it goes on in steps by itself", None)
         }
         _ => return None,
     };

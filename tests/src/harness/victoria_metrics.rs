@@ -20,8 +20,8 @@ pub struct VictoriaMetrics {
 }
 
 impl VictoriaMetrics {
-    /// Starts it once Prometheus has been started; `None` on machines without Debian's package.
-    pub async fn start(plane: &ControlPlane) -> Result<Option<Self>> {
+    /// Starts it with more flags, once Prometheus has been started; `None` on machines without Debian's package.
+    pub async fn start(plane: &ControlPlane, more: &[&str]) -> Result<Option<Self>> {
         let Some(program) = programs::find_victoria_metrics("victoria-metrics")? else {
             eprintln!("left out: VictoriaMetrics, which comes as Debian's package only");
             return Ok(None);
@@ -36,6 +36,7 @@ impl VictoriaMetrics {
                 "-memory.allowedBytes=200000000".to_owned(),
                 "-retentionPeriod=1d".to_owned(),
             ])
+            .args(more.iter().copied())
             .env("NO_PROXY", "127.0.0.0/8,localhost");
         let log = plane.logs().join("victoria-metrics.log");
         let process = Supervised::start("victoria-metrics", &command_line, &log)?;

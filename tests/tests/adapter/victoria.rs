@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub async fn another_source_says_the_same(world: &World) {
-    let Some(victoria) = VictoriaMetrics::start(&world.plane).await.unwrap() else { return };
+    let Some(victoria) = VictoriaMetrics::start(&world.plane, &[]).await.unwrap() else { return };
     let port = free_port().unwrap();
     let mut program =
         adapter(&world.plane.kubeconfig(), victoria.url(), port, &world.certificate, &world.rules).unwrap();

@@ -81,6 +81,9 @@ pub async fn who_cannot_be_asked_says_why(world: &World) -> Result<()> {
     ensure!(told.contains("is no pod of the namespace") && told.contains("--controller http://"), "{told}");
     let told = refused(&["explain", "demo", "--controller", "http://127.0.0.1:1"]).await?;
     ensure!(told.contains("the controller at http://127.0.0.1:1 cannot be asked"), "{told}");
+    let wrong_port = format!("http://127.0.0.1:{}", world.scene.port());
+    let told = refused(&["explain", "demo", "-n", namespace, "--controller", &wrong_port]).await?;
+    ensure!(told.contains("they have a port of their own, 8081"), "{told}");
     let told = refused(&["explain", "nothing", "-n", namespace, "--controller", &address(world)]).await?;
     ensure!(told.contains("there is no policy"), "{told}");
     Ok(())
@@ -107,15 +110,18 @@ pub async fn the_leader_is_asked_through_kubectl(world: &World) -> Result<()> {
         format!("--kubeconfig {plane} --namespace {name} port-forward --address 127.0.0.1 pod/{POD} :8081");
     ensure!(std::fs::read_to_string(&asked)?.trim() == wanted, "{}", std::fs::read_to_string(&asked)?);
 
-    let rights = format!(
-        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: reader}}\nrules:\n\
-         - {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get]}}\n\
-         - {{apiGroups: [\"\"], resources: [pods], verbs: [get]}}\n---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: reader}}\n\
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}}\n\
-         subjects: [{{kind: ServiceAccount, name: default, namespace: {name}}}]\n"
-    );
-    apply_yaml(&namespace.client(), name, &rights).await?;
+    let may = async |forward: &str| {
+        let rights = format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: reader}}\nrules:\n\
+             - {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get]}}\n\
+             - {{apiGroups: [\"\"], resources: [pods], verbs: [get]}}\n{forward}---\n\
+             apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: reader}}\n\
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}}\n\
+             subjects: [{{kind: ServiceAccount, name: default, namespace: {name}}}]\n"
+        );
+        apply_yaml(&namespace.client(), name, &rights).await
+    };
+    may("").await?;
     let pods: Api<Pod> = namespace.api();
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD},
         "spec": {"schedulerName": "nobody", "containers": [{"name": "controller", "image": "controller"}]}});
@@ -130,7 +136,13 @@ pub async fn the_leader_is_asked_through_kubectl(world: &World) -> Result<()> {
     );
     let told = refused(&[&flags[..], &[&weak, "--controller-namespace", name]].concat()).await?;
     ensure!(told.contains(&format!("kubectl auth can-i create pods/portforward -n {name}")), "{told}");
-    Ok(())
+    may("- {apiGroups: [\"\"], resources: [pods/portforward], verbs: [create]}\n").await?;
+    seen("the right is enough, and the pod has no node", async || {
+        let told = refused(&[&flags[..], &[&weak, "--controller-namespace", name]].concat()).await?;
+        ensure!(told.contains("cannot be asked") && told.contains("host"), "{told}");
+        Ok(Some(()))
+    })
+    .await
 }
 
 /// Who reaches the controller's port for probes and metrics is told of no group.

@@ -67,7 +67,8 @@ impl World {
         let programs = programs.map(|program| plane.address(program).to_string());
         std::fs::write(file("kubernetes.json"), json!([{"targets": programs}]).to_string())?;
         let prometheus = plane.prometheus().await?;
-        let mut victoria = VictoriaMetrics::start(&plane).await?;
+        // What was just scraped is found at once, and not after half a minute.
+        let mut victoria = VictoriaMetrics::start(&plane, &["-search.latencyOffset=1s"]).await?;
         if let Some(victoria) = &mut victoria {
             victoria.evaluate(&plane, &dashboards::rule_files()?)?;
         }
