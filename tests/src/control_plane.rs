@@ -170,6 +170,12 @@ impl ControlPlane {
         component.address(&self.network)
     }
 
+    /// Has `kubectl port-forward`, for a pod on a node whose kubelet is [`Component::Kwok`], reach a port of loopback.
+    pub fn forward_to(&self, port: u16) -> Result<()> {
+        fs::write(component::forwarded_port(self.state.path()), port.to_string())
+            .context("cannot write the forwarded port")
+    }
+
     /// Returns the base URL of kube-apiserver.
     pub fn api_server_url(&self) -> String {
         format!("https://{}", Component::ApiServer.address(&self.network))

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 
 use super::network::Network;
 use super::pki::Pki;
@@ -119,7 +120,7 @@ pub(super) fn go_duration(duration: Duration) -> String {
 }
 
 /// Returns the name of the kubeconfig file of a component.
-fn kubeconfig(state: &Path, component: Component) -> std::path::PathBuf {
+fn kubeconfig(state: &Path, component: Component) -> PathBuf {
     state.join(format!("{component}.kubeconfig"))
 }
 
@@ -235,10 +236,22 @@ fn pod_group_controller(state: &Path, address: SocketAddr) -> Vec<String> {
     ]
 }
 
+/// Returns the file that holds the port which `kubectl port-forward` reaches.
+pub(super) fn forwarded_port(state: &Path) -> PathBuf {
+    state.join("forwarded-port")
+}
+
 fn kwok(state: &Path, address: SocketAddr, network: &Network) -> Result<Vec<String>> {
     let stages = state.join("kwok-stages.yaml");
-    fs::write(&stages, include_str!("../../control-plane/kwok-stages.yaml"))
-        .context("cannot write kwok's stages")?;
+    // What `kubectl port-forward` reaches; bash, since kwok's own targets have fixed ports.
+    let reach = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/$(cat {}); cat <&3 & cat >&3; kill $!",
+        forwarded_port(state).display()
+    );
+    let forward = json!({"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "ClusterPortForward",
+        "metadata": {"name": "loopback"}, "spec": {"forwards": [{"command": ["bash", "-c", reach]}]}});
+    let played = include_str!("../../control-plane/kwok-stages.yaml");
+    fs::write(&stages, format!("{played}---\n{forward}\n")).context("cannot write kwok's stages")?;
     Ok(vec![
         file_flag("kubeconfig", &kubeconfig(state, Component::Kwok)),
         file_flag("config", &stages),
