@@ -13,8 +13,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::peer::Peer;
 
-/// A client that has not finished its handshake, or its request's head, by then is cut off.
+/// A client that has not finished its handshake by then is cut off.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The same of a request's head. It counts from the answer before, so it is longer than the HPA controller's period: else each of its
+/// looks over HTTP/1.1 would begin with a handshake.
+const HEAD: Duration = Duration::from_secs(32);
 /// Requests under way get this long to end.
 const GRACE: Duration = Duration::from_secs(10);
 /// Heads of requests: the longest label selectors fit, floods do not.
@@ -61,7 +64,7 @@ async fn connection(
     let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
     let service = TowerToHyperService::new(router.layer(Extension(Arc::new(Peer::new(chain)))));
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE).max_buf_size(LARGEST_HEAD);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD);
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(250)

@@ -131,16 +131,16 @@ async fn queries(cluster: &Cluster, running: &Running, groups: &[&Group], option
     let syncs = if options.quick { 1 } else { 2 };
     let requests: Vec<_> =
         groups.iter().cycle().take(HPAS).map(|group| Request::new(running.path(group))).collect();
-    // Five workers, as many as the HPA controller has.
-    let mut connections = Vec::new();
-    for _ in 0..5 {
-        connections.push(running.endpoint.connect().await?);
-    }
     let (mut before, start) = (cluster.stand_in.queries(), Instant::now());
     for sync in 0..=syncs {
         // The first sync meets answers of the loads before it, so it does not count.
         if sync == 1 {
             before = cluster.stand_in.queries();
+        }
+        // Five workers, as many as the HPA controller has.
+        let mut connections = Vec::new();
+        for _ in 0..5 {
+            connections.push(running.endpoint.connect().await?);
         }
         let work = connections.iter_mut().zip(0..).map(async |(connection, worker)| {
             for request in requests.iter().skip(worker).step_by(5) {
