@@ -12,6 +12,7 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
+use rbg_autoscaler::cause::chain;
 use tokio::sync::watch;
 
 use crate::authentication::trust::Trust;
@@ -106,7 +107,7 @@ pub async fn follow_trust(client: Client, overrides: Overrides, trust: watch::Se
             Err(error) => {
                 if !is_failing {
                     tracing::error!(
-                        %error,
+                        error = chain(&error),
                         "the authorities of client certificates cannot be read: \
                          bind the role extension-apiserver-authentication-reader in kube-system to the service account"
                     );

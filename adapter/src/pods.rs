@@ -18,6 +18,7 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
+use rbg_autoscaler::cause::chain;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -167,7 +168,7 @@ impl PodCache {
                 Ok(None) => return,
                 Err(error) if failed_before => tracing::debug!(%error, "pods cannot be watched"),
                 Err(error) => {
-                    tracing::warn!(%error, "pods cannot be watched: does the role allow list and watch?");
+                    tracing::warn!(error = chain(&error), "pods cannot be watched");
                 }
             }
         }

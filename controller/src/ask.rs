@@ -13,7 +13,7 @@ use futures::{StreamExt, stream};
 use http::Request;
 use jiff::Timestamp;
 use kube::Client;
-use rbg_autoscaler::api::snapshot::ReadingSnapshot;
+use rbg_autoscaler::{api::snapshot::ReadingSnapshot, cause};
 
 pub use self::{
     apis::MetricsApis,
@@ -79,8 +79,10 @@ async fn one(
 async fn get(client: &Client, path: &str) -> Result<String, String> {
     let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
     client.request_text(request).await.map_err(|error| match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => rbg_autoscaler::cause::chain(&other),
+        kube::Error::Api(status) => {
+            cause::missing_right(&status.message).unwrap_or_else(|| status.message.clone())
+        }
+        other => cause::chain(&other),
     })
 }
 

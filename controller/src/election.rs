@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, api::PostParams};
-use rbg_autoscaler::metrics::collector::Clock;
+use rbg_autoscaler::{cause, metrics::collector::Clock};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
@@ -88,7 +88,7 @@ impl Election {
                 // Not a look later than the end of the lease.
                 Ok(Ok(Attempt::Theirs(rest))) => pause = pause.min(rest),
                 Ok(Ok(Attempt::Moved)) => {}
-                Ok(Err(error)) => warn!(%error, "could not ask for the lease"),
+                Ok(Err(error)) => warn!(error = cause::chain(&error), "could not ask for the lease"),
                 Err(_) => warn!("could not ask for the lease in time"),
             }
             if renewed.is_some_and(|at| at.elapsed() >= DEADLINE) {
@@ -141,7 +141,7 @@ impl Election {
         match timeout(REQUEST, given_back).await {
             Ok(Ok(Attempt::Ours)) => info!("gave the lease back"),
             Ok(Ok(Attempt::Theirs(_) | Attempt::Moved)) => {}
-            Ok(Err(error)) => warn!(%error, "could not give the lease back"),
+            Ok(Err(error)) => warn!(error = cause::chain(&error), "could not give the lease back"),
             Err(_) => warn!("could not give the lease back in time"),
         }
     }

@@ -68,6 +68,8 @@ struct GroupMemory {
     busy: bool,
     awaiting: Option<Awaiting>,
     refused_text: Option<String>,
+    /// Why inline text could not be written, as users were told.
+    failed_adoption: Option<String>,
 }
 
 /// What is to be done with a group, from the caches alone.
@@ -182,6 +184,9 @@ impl Reconciler {
         if returned.refused_text.is_some() {
             memory.refused_text.clone_from(&returned.refused_text);
         }
+        if let Some(adoption) = &returned.adoption {
+            memory.failed_adoption = adoption.clone().err();
+        }
         for policy in &returned.policies {
             let Some(memory) = self.policies.get_mut(&policy.key) else { continue };
             if let Some(histories) = &policy.histories {
@@ -290,12 +295,13 @@ impl Reconciler {
             Plan::Invalid(why) => why.clone(),
             Plan::Remove { .. } => String::new(),
         };
-        let refused = self.groups.get(key).and_then(|memory| memory.refused_text.as_ref());
-        if refused == Some(&mark) {
+        let memory = self.groups.get(key);
+        if memory.and_then(|memory| memory.refused_text.as_ref()) == Some(&mark) {
             return (None, false);
         }
+        let told = memory.and_then(|memory| memory.failed_adoption.clone());
         let adopted = existing.map(|existing| existing.object_ref(&()));
-        (Some(Adopt { plan, mark, group: group.object_ref(&()), adopted }), false)
+        (Some(Adopt { plan, mark, group: group.object_ref(&()), adopted, told }), false)
     }
 
     /// Decides for one policy; returns what to write and tell, if anything.

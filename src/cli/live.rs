@@ -62,7 +62,7 @@ pub(super) enum LiveError {
     )]
     Lease { name: String, why: String },
     #[error(
-        "no Lease {0} was found: is the controller running with --leader-elect? Else forward its port and name it: kubectl port-forward deploy/… 8081, then --controller http://127.0.0.1:8081"
+        "no Lease {0} was found: name it with --lease (the chart calls it after the release), or is the controller running without --leader-elect? Then forward its port and name it: kubectl port-forward deploy/… 8081, then --controller http://127.0.0.1:8081"
     )]
     NoLease(String),
     #[error("several Leases are named {name}, in {namespaces}; choose one with --controller-namespace")]

@@ -12,6 +12,7 @@ mod namespace;
 mod nodes;
 mod ports;
 mod program;
+mod schemas;
 mod service_account;
 mod victoria_metrics;
 
@@ -26,5 +27,6 @@ pub use namespace::Namespace;
 pub use nodes::{NodePool, POOL_LABEL};
 pub use ports::free_port;
 pub use program::{Program, program_file};
+pub use schemas::write_schemas;
 pub use service_account::service_account_kubeconfig;
 pub use victoria_metrics::VictoriaMetrics;

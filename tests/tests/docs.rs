@@ -39,6 +39,25 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn the_index_names_every_page() {
+    let index = root().join("docs/README.md");
+    let named = links(&index).unwrap();
+    for file in markdown(&root().join("docs")).unwrap() {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(name == "README.md" || named.iter().any(|link| link == name), "docs/README.md lacks {name}");
+    }
+}
+
+#[test]
+fn the_images_are_built_with_the_toolchain_of_the_checkout() {
+    let toolchain = fs::read_to_string(root().join("rust-toolchain.toml")).unwrap();
+    let version = toolchain.split('"').nth(1).unwrap();
+    let dockerfile = fs::read_to_string(root().join("deploy/Dockerfile")).unwrap();
+    assert!(dockerfile.contains(&format!("FROM rust:{version}-slim")), "deploy/Dockerfile, {version}");
+    assert!(dockerfile.contains(&format!("RUSTUP_TOOLCHAIN={version}\n")), "deploy/Dockerfile, {version}");
+}
+
+#[test]
 fn yaml_blocks_are_yaml() {
     for file in markdown(&root()).unwrap() {
         for block in blocks(&file).unwrap() {

@@ -113,7 +113,9 @@ impl Room {
         }
         let kinds: Vec<_> = self.forbidden.iter().copied().collect();
         let kinds = kinds.join(" and ");
-        format!("the controller may not list {kinds} of the cluster (grant get, list, watch)")
+        format!(
+            "the controller may not list {kinds} of the cluster (grant list and watch at the cluster scope)"
+        )
     }
 }
 
@@ -161,7 +163,7 @@ mod tests {
         let said = unknown(&mut room).expect("said");
         assert_eq!(
             said,
-            "the controller may not list nodes and pods of the cluster (grant get, list, watch)"
+            "the controller may not list nodes and pods of the cluster (grant list and watch at the cluster scope)"
         );
         for event in [Event::Init, Event::InitDone] {
             room.take(RoomEvent::Node(Box::new(event)));

@@ -15,9 +15,12 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use rbg_autoscaler::api::{
-    autoscaler::RoleBasedGroupAutoscaler,
-    rbg::{GROUP_NAME, RoleBasedGroup, RoleBasedGroupScalingAdapter},
+use rbg_autoscaler::{
+    api::{
+        autoscaler::RoleBasedGroupAutoscaler,
+        rbg::{GROUP_NAME, RoleBasedGroup, RoleBasedGroupScalingAdapter},
+    },
+    cause,
 };
 use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
@@ -155,7 +158,7 @@ where
                     if forbidden && was_forbidden {
                         debug!(kind, "still not allowed to watch");
                     } else {
-                        warn!(kind, %error, "watch broke, starting it again");
+                        warn!(kind, error = cause::chain(&error), "watch broke, starting it again");
                     }
                     was_forbidden = forbidden;
                     if events.send(broke(kind, forbidden)).await.is_err() {

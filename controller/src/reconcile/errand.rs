@@ -40,6 +40,8 @@ pub struct Returned {
     pub(crate) group: ObjectKey,
     /// Inline text that the API server refuses, by its hash or its own complaint.
     pub(super) refused_text: Option<String>,
+    /// Whether inline text was written, or why it could not be although nothing is wrong with it.
+    pub(super) adoption: Option<Result<(), String>>,
     pub(super) written: Vec<Written>,
     pub(super) observed_version: Option<String>,
     pub(super) policies: Vec<ReturnedPolicy>,
@@ -85,6 +87,8 @@ pub(super) struct Adopt {
     pub(super) mark: String,
     pub(super) group: ObjectReference,
     pub(super) adopted: Option<ObjectReference>,
+    /// Why it could not be written before; told already.
+    pub(super) told: Option<String>,
 }
 
 /// A policy to act and report on.
@@ -196,6 +200,7 @@ async fn adopt(
         note,
         time: errand.now,
     };
+    returned.adoption = Some(Ok(()));
     match inline::adopt(client, &group.namespace, &adoption.plan).await {
         Ok(()) => match &adoption.plan {
             Plan::Write(written) if written.restores => {
@@ -230,8 +235,20 @@ async fn adopt(
             recorder.publish(happening(&adoption.group, Severity::Warning, "InlinePolicyInvalid", why));
         }
         Err(error) => {
-            warn!(%group, %error, "could not adopt an inline policy");
             returned.errors.push(error.class());
+            let why = cause::chain(&error);
+            if adoption.told.as_ref() == Some(&why) {
+                debug!(%group, error = why, "still could not adopt an inline policy");
+            } else {
+                warn!(%group, error = why, "could not adopt an inline policy");
+                recorder.publish(happening(
+                    &adoption.group,
+                    Severity::Warning,
+                    "InlinePolicyNotWritten",
+                    why.clone(),
+                ));
+            }
+            returned.adoption = Some(Err(why));
         }
     }
 }

@@ -90,7 +90,7 @@ ghcr.io/rbg-autoscaler/rbg-metrics-adapter:{{ .Chart.AppVersion }}
 {{- .Values.prometheus.path }}
 {{- end }}
 
-{{- /* Whether the adapter reads a file of rules. */ -}}
+{{- /* Whether there is a file of rules, which both programs read. */ -}}
 {{- define "rbga.hasRules" -}}
 {{- with .Values.rules -}}
 {{- if or .existing .default .custom .external .resource }}
@@ -98,6 +98,14 @@ ghcr.io/rbg-autoscaler/rbg-metrics-adapter:{{ .Chart.AppVersion }}
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{- /* Where the rules are. */ -}}
+{{- define "rbga.rulesConfigMap" -}}
+{{- .Values.rules.existing | default (printf "%s-rules" (include "rbga.fullname" .)) }}
+{{- end }}
+
+{{- /* The Lease of the controller: kubectl rbga looks for one named rbg-autoscaler. */ -}}
+{{- define "rbga.lease" -}}{{ include "rbga.fullname" . }}{{- end }}
 
 {{- /* The APIs that are registered, as a list. External and resource metrics belong to one server per cluster, so they must be asked for. */ -}}
 {{- define "rbga.apiServices" -}}
@@ -115,6 +123,8 @@ ghcr.io/rbg-autoscaler/rbg-metrics-adapter:{{ .Chart.AppVersion }}
 {{- define "rbga.tls" -}}
 {{- if and .Values.certManager.enabled .Values.tls.enable }}
 {{- fail "tls.enable and certManager.enabled: choose one of them" }}
+{{- else if and .Values.tls.existingSecret (not .Values.tls.enable) }}
+{{- fail "tls.existingSecret: it is used with tls.enable: true only; set that and tls.ca, or leave the Secret out" }}
 {{- else if .Values.certManager.enabled }}certManager
 {{- else if not .Values.tls.enable }}self
 {{- else if not .Values.tls.ca }}

@@ -28,16 +28,19 @@ impl Block {
     }
 }
 
-/// Returns the pages of people's documentation: README, the guides beside it, everything in `docs/`, and READMEs of folders.
+/// Returns all pages of the checkout: the guides, `docs/`, and the READMEs of folders.
 pub fn markdown(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> =
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/examples/README.md"]
-            .map(|name| root.join(name))
-            .to_vec();
-    for entry in fs::read_dir(root.join("docs")).context("docs")? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "md") {
-            files.push(path);
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if kind.is_dir() && name != "target" && !name.starts_with('.') {
+                folders.push(path);
+            } else if kind.is_file() && path.extension().is_some_and(|it| it == "md") {
+                files.push(path);
+            }
         }
     }
     files.sort();
@@ -68,22 +71,39 @@ pub fn blocks(file: &Path) -> Result<Vec<Block>> {
 
 /// Returns what the links and pictures of a page lead to, outside of fenced blocks.
 pub fn links(file: &Path) -> Result<Vec<String>> {
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let mut found = Vec::new();
-    let mut fenced = false;
-    for line in text.lines() {
-        if line.trim_start().starts_with("```") {
-            fenced = !fenced;
-        }
-        if fenced {
-            continue;
-        }
-        let mut rest = line;
+    for (_, line) in prose(file)? {
+        let mut rest = line.as_str();
         while let Some(start) = rest.find("](") {
             rest = &rest[start + 2..];
             let Some(end) = rest.find(')') else { break };
             found.push(rest[..end].to_owned());
             rest = &rest[end..];
+        }
+    }
+    Ok(found)
+}
+
+/// Returns what stands between backticks in the text of a page, with its place, `file:line`.
+pub fn spans(file: &Path) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for (number, line) in prose(file)? {
+        let place = format!("{}:{number}", file.display());
+        found.extend(line.split('`').skip(1).step_by(2).map(|span| (place.clone(), span.to_owned())));
+    }
+    Ok(found)
+}
+
+/// The lines of a page outside of fenced blocks, numbered from 1.
+fn prose(file: &Path) -> Result<Vec<(usize, String)>> {
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for (number, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            found.push((number + 1, line.to_owned()));
         }
     }
     Ok(found)

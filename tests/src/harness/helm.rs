@@ -17,7 +17,8 @@ pub fn deploy_folder() -> PathBuf {
 ///
 /// Errors: it fails; the error holds what it wrote.
 pub async fn run_tool(name: &str, args: &[&str]) -> Result<String> {
-    let output = Command::new(programs::find(name)?).args(args).output().await?;
+    let file = if name == "promtool" { programs::find_prometheus(name) } else { programs::find(name) };
+    let output = Command::new(file?).args(args).output().await?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         bail!("{name} {}: {}{printed}", args.join(" "), String::from_utf8_lossy(&output.stderr));

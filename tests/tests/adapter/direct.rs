@@ -12,7 +12,7 @@ use rbg_autoscaler_tests::{
 
 use crate::{
     hpa,
-    world::{GROUP, PATIENCE, World},
+    world::{ACCOUNT, GROUP, NAMESPACE, PATIENCE, World},
 };
 
 pub async fn without_prometheus(world: &World) {
@@ -31,8 +31,7 @@ pub async fn without_prometheus(world: &World) {
 }
 
 async fn start(world: &World, port: u16) -> Result<Program> {
-    let kubeconfig =
-        service_account_kubeconfig(&world.plane, "rbg-autoscaler", "rbg-metrics-adapter").await?;
+    let kubeconfig = service_account_kubeconfig(&world.plane, NAMESPACE, ACCOUNT).await?;
     let adapter = MetricsAdapter { kubeconfig: &kubeconfig, port, certificate: &world.certificate };
     let mut adapter = adapter.start(&["--metrics-from=direct"])?;
     adapter.printed("pods to scrape listed", PATIENCE).await?;

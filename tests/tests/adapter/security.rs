@@ -14,7 +14,7 @@ use rbg_autoscaler_tests::{
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-use crate::world::{PATIENCE, World};
+use crate::world::{ACCOUNT, NAMESPACE, PATIENCE, World};
 
 pub async fn who_is_nobody_or_may_not(world: &World) {
     let path = world.path("v1beta2", "pods/*/queue_length");
@@ -50,10 +50,10 @@ pub async fn who_is_nobody_or_may_not(world: &World) {
     assert_eq!(world.direct(&path, Some(admin), &[]).await.0, 200);
 
     let bearer = |token: &str| format!("Bearer {token}");
-    let token = token_of(world, "rbg-autoscaler", "rbg-metrics-adapter").await;
+    let token = token_of(world, NAMESPACE, ACCOUNT).await;
     let (code, text) = world.direct(&path, None, &[("authorization", &bearer(&token))]).await;
     assert_eq!(code, 403, "a service account's token is believed, but it may not: {text}");
-    assert!(text.contains("system:serviceaccount:rbg-autoscaler:rbg-metrics-adapter"), "{text}");
+    assert!(text.contains("system:serviceaccount:rbg-autoscaler:rbg-autoscaler-adapter"), "{text}");
     let (code, text) = world.direct(&path, None, &[("authorization", &bearer("nonsense"))]).await;
     assert_eq!(code, 401, "{text}");
 

@@ -7,13 +7,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{Api, Client, ResourceExt, api::ListParams};
 use rbg_autoscaler_tests::{
     control_plane::{CertificateFiles, ControlPlane, Options},
     fleet::{self, Fleet},
     harness::{
-        ApiService, MetricsAdapter, Namespace, NodePool, Program, apply_yaml, eventually, free_port,
-        service_account_kubeconfig,
+        ApiService, MetricsAdapter, Namespace, NodePool, Program, Rendered, apply, apply_yaml, eventually,
+        free_port, service_account_kubeconfig,
     },
 };
 use serde_json::Value;
@@ -24,6 +24,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const GROUP: &str = "custom.metrics.k8s.io";
 pub const EXTERNAL: &str = "external.metrics.k8s.io";
 pub const USAGE: &str = "metrics.k8s.io";
+/// The adapter's own namespace and account.
+pub const NAMESPACE: &str = "rbg-autoscaler";
+pub const ACCOUNT: &str = "rbg-autoscaler-adapter";
 
 pub struct World {
     pub plane: ControlPlane,
@@ -48,10 +51,8 @@ impl World {
         let mut fleet = Fleet::start(fleet::Options { port: free_port()?, speed: 1.0 }).await?;
         fleet.follow(client.clone());
 
-        let own = "apiVersion: v1\nkind: Namespace\nmetadata: {name: rbg-autoscaler}\n";
-        apply_yaml(&client, "default", own).await?;
-        apply_yaml(&client, "default", include_str!("../../../deploy/adapter/rbac.yaml")).await?;
-        let kubeconfig = service_account_kubeconfig(&plane, "rbg-autoscaler", "rbg-metrics-adapter").await?;
+        account(&client).await?;
+        let kubeconfig = service_account_kubeconfig(&plane, NAMESPACE, ACCOUNT).await?;
         let port = free_port()?;
         let certificate = plane.pki().server("adapter", &Self::hosts().each_ref().map(String::as_str))?;
         let rules = plane.folder().join("adapter-rules.yaml");
@@ -172,6 +173,19 @@ spec:
     pub fn path(&self, version: &str, rest: &str) -> String {
         format!("/apis/{GROUP}/{version}/namespaces/{}/{rest}", self.namespace.name())
     }
+}
+
+/// Makes the account that the chart gives an adapter with rules, and its rights.
+async fn account(client: &Client) -> Result<()> {
+    apply_yaml(client, "", "{apiVersion: v1, kind: Namespace, metadata: {name: rbg-autoscaler}}").await?;
+    let args = ["--set", "controller.enabled=false,rules.default=true"];
+    let rendered = Rendered::chart("rbg-autoscaler", NAMESPACE, &args).await?;
+    for kind in ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"] {
+        for object in rendered.of_kind(kind) {
+            apply(client, NAMESPACE, object.clone()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Starts an adapter as the service account of `kubeconfig`.

@@ -6,14 +6,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use rbg_autoscaler_tests::harness::{apply_yaml, deploy_folder, kubectl, run_tool};
+use rbg_autoscaler_tests::harness::{Rendered, apply_yaml, deploy_folder, kubectl, run_tool, write_schemas};
 
 use crate::world::World;
 
 /// Kinds of others, as far as examples and the chart use them.
-const FOREIGN: &str = include_str!("../../data/foreign-crds.yaml");
+pub const FOREIGN: &str = include_str!("../../data/foreign-crds.yaml");
 
-/// The examples, the overlays, and the chart with every part of monitoring and with cert-manager.
+/// The examples, the overlays, and the chart with every part of monitoring and with cert-manager: taken by the API server, and by
+/// kubeconform, which also refuses fields that are written twice.
 pub async fn examples(world: &World) -> Result<()> {
     apply_yaml(&world.client, "", FOREIGN).await?;
     let namespace = world.scene.namespace().name();
@@ -30,25 +31,63 @@ pub async fn examples(world: &World) -> Result<()> {
     for file in &files {
         dry_run(world, namespace, file).await?;
     }
+    // Its objects need its namespace, which a dry run does not make.
+    apply_yaml(&world.client, "", "{apiVersion: v1, kind: Namespace, metadata: {name: rbg-autoscaler}}")
+        .await?;
+    for (name, text) in rendered(world).await? {
+        let file = world.plane.folder().join(format!("{name}.yaml"));
+        fs::write(&file, text)?;
+        dry_run(world, "rbg-autoscaler", &file).await.with_context(|| name.clone())?;
+        files.push(file);
+    }
+    conform(world, &files).await
+}
+
+/// The overlays, and the chart with values of several kinds, by name.
+async fn rendered(world: &World) -> Result<Vec<(String, String)>> {
+    let mut all = Vec::new();
     for overlay in ["prometheus", "victoria-metrics", "direct"] {
         let folder = deploy_folder().join("kustomize/overlays").join(overlay).display().to_string();
-        let text = kubectl(&world.plane, &["kustomize", &folder]).await?;
-        // Its objects need its namespace, which a dry run does not make.
-        apply_yaml(&world.client, "", "{apiVersion: v1, kind: Namespace, metadata: {name: rbg-autoscaler}}")
-            .await?;
-        let file = world.plane.folder().join(format!("{overlay}.yaml"));
-        fs::write(&file, text)?;
-        dry_run(world, "rbg-autoscaler", &file).await.with_context(|| format!("overlay {overlay}"))?;
+        all.push((format!("overlay-{overlay}"), kubectl(&world.plane, &["kustomize", &folder]).await?));
     }
     let chart = deploy_folder().join("chart").display().to_string();
-    for values in ["values-k3s", "values-migration"] {
-        let values = deploy_folder().join(format!("examples/{values}.yaml")).display().to_string();
-        let args =
-            ["template", "rbg-autoscaler", &chart, "--namespace", "rbg-autoscaler", "--values", &values];
-        let file = world.plane.folder().join("chart.yaml");
-        fs::write(&file, run_tool("helm", &args).await?)?;
-        dry_run(world, "rbg-autoscaler", &file).await.with_context(|| values)?;
+    let with: [(&str, &[&str]); 4] = [
+        ("defaults", &[]),
+        ("k3s", &["--values", "examples/values-k3s.yaml"]),
+        ("migration", &["--values", "examples/values-migration.yaml"]),
+        (
+            "namespaced",
+            &[
+                "--set",
+                "controller.namespace=default,controller.networkPolicy.enabled=true,adapter.networkPolicy.enabled=true",
+            ],
+        ),
+    ];
+    for (name, args) in with {
+        let args = args.iter().map(|arg| match arg.strip_prefix("examples/") {
+            Some(file) => deploy_folder().join("examples").join(file).display().to_string(),
+            None => (*arg).to_owned(),
+        });
+        let args: Vec<_> = args.collect();
+        let mut all_args = vec!["template", "rbg-autoscaler", &chart, "--namespace", "rbg-autoscaler"];
+        all_args.extend(args.iter().map(String::as_str));
+        all.push((format!("chart-{name}"), run_tool("helm", &all_args).await?));
     }
+    Ok(all)
+}
+
+/// Has kubeconform look at files, with the schemas of this API server.
+async fn conform(world: &World, files: &[PathBuf]) -> Result<()> {
+    let mut objects = Vec::new();
+    for file in files {
+        objects.extend(Rendered::parse(&fs::read_to_string(file)?)?.objects);
+    }
+    let location = write_schemas(&world.client, &objects, &world.plane.folder().join("schemas")).await?;
+    let mut args = vec!["-strict".to_owned(), "-summary".to_owned(), "-schema-location".to_owned(), location];
+    args.extend(files.iter().map(|file| file.display().to_string()));
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let told = run_tool("kubeconform", &args).await?;
+    ensure!(told.contains("Invalid: 0, Errors: 0, Skipped: 0"), "{told}");
     Ok(())
 }
 

@@ -16,15 +16,18 @@ use kube::{
     api::{ListParams, Patch, PatchParams, PostParams},
 };
 use rbg_autoscaler_tests::{
-    harness::{Program, Rendered, eventually, kubectl},
+    harness::{Program, Rendered, apply_yaml, eventually, kubectl},
     rbg::manifest::{Role, groups},
 };
 use serde_json::{Value, json};
 
 use crate::{
     audit::Asked,
+    containers::is_confined,
     documents::documents,
-    examples::examples,
+    examples::{FOREIGN, examples},
+    others::{cert_manager, values},
+    overlay::direct,
     rights::{granted, spare},
     world::{ADAPTER, CONTROLLER, NAMESPACE, PATIENCE, World},
 };
@@ -46,6 +49,7 @@ async fn at_work() -> Result<()> {
     world.available(&rendered).await?;
     scaled_inline(&world).await?;
     scaled_by_verbatim_metrics(&world).await?;
+    scaled_by_a_rule(&world).await?;
     objects_are_listed(&world).await?;
     // Each tells its own failure; one does not hide the others.
     let mut parts = vec![
@@ -61,6 +65,8 @@ async fn at_work() -> Result<()> {
     adapter.stop().await?;
     parts.push(("own certificates", own_certificates(&world).await));
     parts.push(("images", images(&world).await));
+    parts.push(("values of others", values(&world).await));
+    parts.push(("the overlay without Prometheus", direct(&world).await));
     parts.push(("examples", examples(&world).await));
     let failed: Vec<_> = parts
         .into_iter()
@@ -133,6 +139,19 @@ async fn scaled_by_verbatim_metrics(world: &World) -> Result<()> {
     scene.queue("verbatim", "decode", 10.0);
     scene.pods_are_ready("verbatim", "decode", 4).await?;
     scene.event("verbatim", "SuccessfulRescale").await?;
+    Ok(())
+}
+
+/// The controller reads the chart's rules, too: a signal of the user's own is like a built-in one.
+async fn scaled_by_a_rule(world: &World) -> Result<()> {
+    let scene = &world.scene;
+    scene.queue("ruled", "decode", 20.0);
+    scene.create_group("ruled", [scene.serving(Role::standalone("decode", 2))]).await?;
+    let metrics = json!([{"name": "waiting_by_query", "target": "10"}]);
+    let role = json!({"name": "decode", "maxReplicas": 8, "behavior": behavior(), "metrics": metrics});
+    scene.create_policy("ruled", "ruled", json!({"roles": [role]})).await?;
+    scene.role_asks_for("ruled", "decode", 4).await?;
+    scene.queue("ruled", "decode", 10.0);
     Ok(())
 }
 
@@ -267,7 +286,7 @@ async fn certificates_are_made_again(world: &World, rendered: &Rendered) -> Resu
     world.available(rendered).await
 }
 
-/// A certificate by value, and one in a Secret that the user made.
+/// A certificate by value, one in a Secret that the user made, and one of cert-manager, whose part the test plays.
 async fn own_certificates(world: &World) -> Result<()> {
     let host = format!("{ADAPTER}.{NAMESPACE}.svc");
     let files = world.plane.pki().server("own", &[&host])?;
@@ -291,6 +310,12 @@ async fn own_certificates(world: &World) -> Result<()> {
     args.extend(["--set", "tls.existingSecret=mine"]);
     let rendered = world.render(&args).await?;
     world.install(&rendered).await?;
+    serves(world, &rendered).await?.stop().await?;
+
+    let rendered = world.render(&["--set", "certManager.enabled=true"]).await?;
+    apply_yaml(&world.client, "", FOREIGN).await?;
+    world.install(&rendered).await?;
+    cert_manager(world, &rendered).await?;
     serves(world, &rendered).await?.stop().await
 }
 
@@ -311,14 +336,16 @@ async fn images(world: &World) -> Result<()> {
         eprintln!("not root: the images' file trees are not tried");
         return Ok(());
     }
-    // Files are mounted into containers; the adapter without rules needs none.
-    let rendered = world.render(&["--set-json", r#"rules={"custom":[],"external":[]}"#]).await?;
+    let rendered = world.render(&[]).await?;
     world.install(&rendered).await?;
-    let mut adapter = world.run_image(&rendered, ADAPTER, "rbg-metrics-adapter").await?;
+    let containers = world.containers();
+    let mut adapter = containers.run_image(&rendered, ADAPTER, "rbg-metrics-adapter").await?;
     adapter.printed("pods listed", PATIENCE).await?;
     world.available(&rendered).await?;
-    let mut controller = world.run_image(&rendered, CONTROLLER, "rbg-autoscaler").await?;
+    let mut controller = containers.run_image(&rendered, CONTROLLER, "rbg-autoscaler").await?;
     controller.printed("became the leader", PATIENCE).await?;
+    is_confined("rbg-metrics-adapter")?;
+    is_confined("rbg-autoscaler")?;
     // What it was not allowed before.
     world.scene.role_asks_for("plain", "decode", 4).await?;
     controller.stop().await?;

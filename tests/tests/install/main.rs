@@ -3,9 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod audit;
+mod containers;
 mod documents;
+mod each_right;
 mod examples;
 mod live;
+mod others;
+mod overlay;
+mod release;
 mod render;
 mod rights;
 mod world;

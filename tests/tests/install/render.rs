@@ -54,7 +54,9 @@ async fn the_default_values_of_prometheus_adapter_work() {
     {
         assert!(args.iter().any(|arg| arg == wanted), "{wanted} is not in {args:?}");
     }
-    let config = rendered.object("ConfigMap", ADAPTER).unwrap()["data"]["config.yaml"].as_str().unwrap();
+    let config = rendered.object("ConfigMap", "adapter-rbg-autoscaler-rules").unwrap()["data"]["config.yaml"]
+        .as_str()
+        .unwrap();
     assert_eq!(config.matches("- seriesQuery:").count(), 6, "{config}");
     assert_eq!(
         names(&rendered, "APIService"),
@@ -124,6 +126,10 @@ async fn mistakes_are_named() {
             set: &["tls.enable=true", "certManager.enabled=true"],
             want: "choose one",
         },
+        Case { name: "a Secret that is not used", set: &["tls.existingSecret=mine"], want: "tls.enable" },
+        Case { name: "a namespace", set: &["controller.namespace=Serving"], want: "/controller/namespace" },
+        Case { name: "a port", set: &["prometheus.port=web"], want: "/prometheus/port" },
+        Case { name: "a rule", set: &["rules.custom[0].metricsQuery=x"], want: "/rules/custom/0" },
         Case { name: "no authority", set: &["tls.enable=true"], want: "tls.ca" },
         Case { name: "no certificate", set: &["tls.enable=true", "tls.ca=x"], want: "tls.existingSecret" },
     ];

@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, fmt};
 
 use rbg_autoscaler_tests::harness::Rendered;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// One verb on one resource.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
     /// Such as `list`.
     pub verb: String,
@@ -19,6 +19,12 @@ pub struct Right {
 }
 
 impl Right {
+    /// Returns it as a rule of a role.
+    pub fn rule(&self) -> Value {
+        let names: Vec<_> = [&self.name].into_iter().filter(|name| !name.is_empty()).collect();
+        json!({"verbs": [self.verb], "apiGroups": [self.group], "resources": [self.resource], "resourceNames": names})
+    }
+
     /// Says whether it allows what was asked for.
     fn covers(&self, asked: &Self) -> bool {
         self.verb == asked.verb
@@ -34,30 +40,31 @@ impl fmt::Display for Right {
     }
 }
 
-/// Returns what the roles of the chart allow a service account.
-pub fn granted(rendered: &Rendered, account: &str) -> BTreeSet<Right> {
-    let mut rights = BTreeSet::new();
-    for (binding, role) in
-        [("ClusterRoleBinding", "ClusterRole"), ("RoleBinding", "ClusterRole"), ("RoleBinding", "Role")]
-    {
-        for binding in rendered.of_kind(binding) {
-            let subjects = binding["subjects"].as_array().cloned().unwrap_or_default();
-            if binding["roleRef"]["kind"] != role || !subjects.iter().any(|it| it["name"] == account) {
-                continue;
-            }
-            // Roles that are not the chart's are Kubernetes' own.
-            let Ok(role) = rendered.object(role, binding["roleRef"]["name"].as_str().unwrap()) else {
-                continue;
-            };
-            for rule in role["rules"].as_array().into_iter().flatten() {
-                rights.extend(expand(rule));
-            }
+/// Returns the roles of the chart that a service account has.
+///
+/// Roles that are not the chart's are Kubernetes' own and are left out.
+pub fn roles<'a>(rendered: &'a Rendered, account: &str) -> Vec<&'a Value> {
+    let mut found = Vec::new();
+    for binding in rendered.of_kind("ClusterRoleBinding").into_iter().chain(rendered.of_kind("RoleBinding")) {
+        let subjects = binding["subjects"].as_array().into_iter().flatten();
+        if !subjects.into_iter().any(|subject| subject["name"] == account) {
+            continue;
         }
+        let (kind, name) = (&binding["roleRef"]["kind"], &binding["roleRef"]["name"]);
+        let (Some(kind), Some(name)) = (kind.as_str(), name.as_str()) else { continue };
+        found.extend(rendered.object(kind, name).ok());
     }
-    rights
+    found
 }
 
-fn expand(rule: &Value) -> Vec<Right> {
+/// Returns what the roles of the chart allow a service account.
+pub fn granted(rendered: &Rendered, account: &str) -> BTreeSet<Right> {
+    let roles = roles(rendered, account).into_iter();
+    roles.flat_map(|role| role["rules"].as_array().into_iter().flatten()).flat_map(expand).collect()
+}
+
+/// Returns what one rule allows.
+pub fn expand(rule: &Value) -> Vec<Right> {
     let list = |key: &str| -> Vec<String> {
         let values = rule[key].as_array().into_iter().flatten();
         values.filter_map(|value| value.as_str().map(str::to_owned)).collect()
