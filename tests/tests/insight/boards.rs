@@ -143,7 +143,7 @@ impl Source<'_> {
             "query"
         } else {
             form.extend([
-                ("start", (now - 120).to_string()),
+                ("start", (now - 600).to_string()),
                 ("end", now.to_string()),
                 ("step", "5".to_owned()),
             ]);
