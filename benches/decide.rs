@@ -1,8 +1,8 @@
 //! What a decision costs: one large role, a whole fleet in one pass, and finding room for gangs in a large cluster.
 //!
 //! Goals: one role with three metrics and 100 replicas in 50 µs; 30,000 roles of 4 replicas and 2 metrics in 0.5 s on
-//! one core; 100 gangs of eight pods on 5,000 nodes in 50 ms. The bench fails when a goal is missed by the mean of its
-//! own short run.
+//! one core; 100 gangs of eight pods on 5,000 nodes in 50 ms. The bench fails when a goal is missed by the best of its own
+//! rounds: whatever else runs on the machine can only add to what a decision costs.
 
 #![expect(clippy::expect_used, reason = "a benchmark's own input is right, or it ends")]
 
@@ -22,6 +22,9 @@ use serde_json::json;
 const NOW: &str = "2026-11-21T10:00:00Z";
 const GOAL_ROLE: Duration = Duration::from_micros(50);
 const GOAL_FLEET: Duration = Duration::from_millis(500);
+const GOAL_FIT: Duration = Duration::from_millis(50);
+/// Of so many rounds the best one counts.
+const ROUNDS: u32 = 7;
 /// Groups of the fleet, with three roles each.
 const GROUPS: usize = 10_000;
 
@@ -133,13 +136,17 @@ fn pass(fleet: &[DecisionInput]) -> usize {
     fleet.iter().map(decide_one).sum()
 }
 
+/// What one run costs, over `times` of them, in the best round.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn timed(run: impl Fn() -> usize, times: u32) -> Duration {
-    let start = Instant::now();
-    for _ in 0..times {
-        black_box(run());
-    }
-    start.elapsed() / times
+    let round = |_| {
+        let start = Instant::now();
+        for _ in 0..times {
+            black_box(run());
+        }
+        start.elapsed() / times
+    };
+    (0..ROUNDS).map(round).min().unwrap_or_default()
 }
 
 fn costs(criterion: &mut Criterion) {
@@ -158,13 +165,13 @@ fn costs(criterion: &mut Criterion) {
         });
     }
     let room = vec![cluster(5_000, 100)];
-    let (role, all) = (timed(|| pass(&large), 2_000), timed(|| pass(&fleet), 5));
-    let fit = timed(|| pass(&room), 20);
+    let (role, all) = (timed(|| pass(&large), 500), timed(|| pass(&fleet), 1));
+    let fit = timed(|| pass(&room), 3);
     println!(
         "one role: {role:?} (goal {GOAL_ROLE:?}); 30,000 roles: {all:?} (goal {GOAL_FLEET:?}); \
-         Fit on 5,000 nodes: {fit:?}"
+         Fit on 5,000 nodes: {fit:?} (goal {GOAL_FIT:?})"
     );
-    assert!(role <= GOAL_ROLE && all <= GOAL_FLEET, "a goal is missed");
+    assert!(role <= GOAL_ROLE && all <= GOAL_FLEET && fit <= GOAL_FIT, "a goal is missed");
 }
 
 criterion_group! {

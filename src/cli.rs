@@ -81,6 +81,8 @@ enum CliError {
     Input(#[from] InputError),
     #[error("{path}: cannot be read: {source}; name a file, or - for standard input")]
     File { path: String, source: io::Error },
+    #[error("{path}: is no text in UTF-8; name a document in YAML or JSON")]
+    NoText { path: String },
     #[error("there is no signal {name:?}; write one of {known}")]
     UnknownSignal { name: String, known: String },
     #[error("{0}")]
@@ -117,7 +119,10 @@ pub fn run(arguments: Arguments, stdin: &mut dyn Read, out: &mut dyn Write, err:
     // With standard error closed there is nobody left to tell.
     let _ = writeln!(err, "error: {error}");
     match error {
-        CliError::Input(_) | CliError::File { .. } | CliError::UnknownSignal { .. } => ExitCode::from(2),
+        CliError::Input(_)
+        | CliError::File { .. }
+        | CliError::NoText { .. }
+        | CliError::UnknownSignal { .. } => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
 }

@@ -13,6 +13,8 @@ mod quantities;
 mod reading;
 mod room;
 #[cfg(test)]
+mod sentences;
+#[cfg(test)]
 mod vectors;
 
 use std::collections::BTreeMap;

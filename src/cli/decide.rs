@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
 };
 
 use clap::Args;
@@ -78,8 +78,13 @@ pub(super) fn read(path: &str, stdin: &mut dyn Read) -> Result<String, CliError>
     } else {
         fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
     };
-    result.map_err(|source| CliError::File { path: path.to_owned(), source })?;
-    Ok(text)
+    match result {
+        Ok(_) => Ok(text),
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            Err(CliError::NoText { path: path.to_owned() })
+        }
+        Err(source) => Err(CliError::File { path: path.to_owned(), source }),
+    }
 }
 
 #[expect(

@@ -98,10 +98,7 @@ impl ScalingSnapshot {
             }),
         );
         if let Some(capacity) = &self.capacity {
-            requests(&mut problems, "capacity", &capacity.pods);
-            for (index, node) in capacity.nodes.iter().flatten().enumerate() {
-                quantities::of_node(&mut problems, &format!("capacity.nodes[{index}]"), node);
-            }
+            room::check(&mut problems, capacity);
         }
         observation.capacity = self.capacity.map(|capacity| room::convert(capacity, own));
         if problems.is_empty() {
@@ -186,7 +183,7 @@ fn convert_role(
         quantities::of_pod(problems, &format!("{path}.templates[{index}].spec"), spec);
     }
     pod_names(problems, path, &seen.pods);
-    requests(problems, path, &seen.pods);
+    quantities::of_pods(problems, path, &seen.pods);
     let of_templates = templates.iter().map(|(count, _)| *count).sum::<u32>();
     let pods_per_replica = pods_per_replica.unwrap_or(of_templates.max(1));
     let pods: Vec<_> = seen.pods.into_iter().map(|pod| RolePod::new(pod, Arc::new)).collect();
@@ -232,14 +229,6 @@ fn pod_names(problems: &mut Vec<Problem>, path: &str, pods: &[Pod]) {
                 problems.push(Problem { field, message });
             }
             Some(_) => {}
-        }
-    }
-}
-
-fn requests(problems: &mut Vec<Problem>, path: &str, pods: &[Pod]) {
-    for (index, pod) in pods.iter().enumerate() {
-        if let Some(spec) = &pod.spec {
-            quantities::of_pod(problems, &format!("{path}.pods[{index}].spec"), spec);
         }
     }
 }

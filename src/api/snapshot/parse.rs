@@ -88,6 +88,13 @@ fn no_yaml(error: &str) -> String {
     {
         return format!("{key:?} is there twice{place}; keep one");
     }
+    if let Some(rest) = error.strip_prefix("non-finite float ")
+        && let Some((value, place)) = rest.split_once(" rejected by the configured policy")
+    {
+        return format!(
+            "{value} is no number{place}; write a number, or leave a value out that is not known"
+        );
+    }
     format!("is no YAML: {error}; fix the syntax there")
 }
 
@@ -103,7 +110,7 @@ impl Misfit {
         let field = if path == "." { "document".to_owned() } else { path };
         let mut message = explain(&self.message);
         let value = document.and_then(|document| value_at(document, &self.path)).map(ToString::to_string);
-        if let Some(value) = value.filter(|value| value.len() <= 80 && !says(&message, value)) {
+        if let Some(value) = value.filter(|value| value.len() <= 80 && !says(&self.message, value)) {
             message = format!("{value}: {message}");
         }
         Problem { field, message }

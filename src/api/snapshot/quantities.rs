@@ -3,11 +3,20 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{Container, Node, PodSpec, ResourceRequirements},
+    api::core::v1::{Container, Node, Pod, PodSpec, ResourceRequirements},
     apimachinery::pkg::api::resource::Quantity,
 };
 
 use crate::{api::autoscaler::Problem, units::MilliValue};
+
+/// Complains about what pods ask for and cannot be read.
+pub(super) fn of_pods(problems: &mut Vec<Problem>, path: &str, pods: &[Pod]) {
+    for (index, pod) in pods.iter().enumerate() {
+        if let Some(spec) = &pod.spec {
+            of_pod(problems, &format!("{path}.pods[{index}].spec"), spec);
+        }
+    }
+}
 
 /// Complains about what a pod asks for and cannot be read.
 pub(super) fn of_pod(problems: &mut Vec<Problem>, path: &str, spec: &PodSpec) {

@@ -4,8 +4,41 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{CapacitySnapshot, ReservationSnapshot};
-use crate::scaling::{CapacityObservation, Reservation};
+use super::{CapacitySnapshot, ReservationSnapshot, quantities};
+use crate::{
+    api::autoscaler::Problem,
+    scaling::{CapacityObservation, Reservation},
+};
+
+/// Complains about nodes without a name, or two of the same, and about what cannot be read.
+pub(super) fn check(problems: &mut Vec<Problem>, wire: &CapacitySnapshot) {
+    let mut known = BTreeSet::new();
+    for (index, node) in wire.nodes.iter().flatten().enumerate() {
+        let path = format!("capacity.nodes[{index}]");
+        let message = match node.metadata.name.as_deref().filter(|name| !name.is_empty()) {
+            None => Some("is missing; write the name of the node".to_owned()),
+            Some(name) if !known.insert(name) => {
+                Some(format!("{name:?} is there twice; write each node once"))
+            }
+            Some(_) => None,
+        };
+        problems.extend(message.map(|message| Problem { field: format!("{path}.metadata.name"), message }));
+        quantities::of_node(problems, &path, node);
+    }
+    quantities::of_pods(problems, "capacity", &wire.pods);
+    for (list, reservations) in [("reserved", Some(&wire.reserved)), ("taken", wire.taken.as_ref())] {
+        for (index, reservation) in reservations.into_iter().flatten().enumerate() {
+            for (at, text) in reservation.ports.iter().enumerate().filter(|(_, text)| port(text).is_none()) {
+                problems.push(Problem {
+                    field: format!("capacity.{list}[{index}].ports[{at}]"),
+                    message: format!(
+                        "{text:?} is no port; write a number up to 65535 and a protocol, such as \"8080/TCP\""
+                    ),
+                });
+            }
+        }
+    }
+}
 
 /// Returns the room; pods of the roles that the document does not list again under `capacity` count as well.
 pub(super) fn convert(wire: CapacitySnapshot, own: Vec<Pod>) -> Arc<CapacityObservation> {
@@ -27,15 +60,18 @@ pub(super) fn convert(wire: CapacitySnapshot, own: Vec<Pod>) -> Arc<CapacityObse
 }
 
 fn reservation(wire: ReservationSnapshot) -> Reservation {
-    let port = |text: &String| {
-        let (number, protocol) = text.split_once('/').unwrap_or((text, "TCP"));
-        Some((number.parse().ok()?, protocol.to_owned()))
-    };
     Reservation {
         node: wire.node,
         requests: wire.requests.into_iter().collect(),
-        ports: wire.ports.iter().filter_map(port).collect(),
+        ports: wire.ports.iter().filter_map(|text| port(text)).collect(),
     }
+}
+
+/// Reads a port such as `8080/TCP`.
+fn port(text: &str) -> Option<(i32, String)> {
+    let (number, protocol) = text.split_once('/').unwrap_or((text, "TCP"));
+    let number: u16 = number.parse().ok()?;
+    matches!(protocol, "TCP" | "UDP" | "SCTP").then(|| (number.into(), protocol.to_owned()))
 }
 
 #[cfg(test)]

@@ -148,6 +148,44 @@ fn wrong_input_names_field_value_and_fix() {
 }
 
 #[test]
+fn what_no_type_refuses_is_refused_too() {
+    let beside = |text: &str| format!("{text}\nroles:\n  decode");
+    let roles = "roles:\n  decode";
+    for (from, to, says) in [
+        ("values: [\"13\"]", "values: [.nan]".to_owned(), "document: `.nan` is no number at line 8"),
+        (
+            "values: [\"13\"]",
+            "values: [\"NaN\"]".to_owned(),
+            "readings[0].values[0]: \"NaN\" is not a quantity",
+        ),
+        ("values: [\"13\"]", "values: [.inf]".to_owned(), "; write a number, or leave a value out"),
+        ("10:00:00Z", "10:00:00".to_owned(), "now: \"2026-11-21T10:00:00\": failed to find offset component"),
+        (
+            roles,
+            beside("capacity: {nodes: [{}]}"),
+            "capacity.nodes[0].metadata.name: is missing; write the name of the node",
+        ),
+        (
+            roles,
+            beside("capacity: {nodes: [{metadata: {name: n}}, {metadata: {name: n}}]}"),
+            "capacity.nodes[1].metadata.name: \"n\" is there twice; write each node once",
+        ),
+        (
+            roles,
+            beside("capacity: {reserved: [{node: n, ports: [80/TCP, http]}]}"),
+            "capacity.reserved[0].ports[1]: \"http\" is no port; write a number",
+        ),
+        (
+            roles,
+            beside("capacity: {taken: [{node: n, ports: [99999/UDP]}]}"),
+            "capacity.taken[0].ports[0]: \"99999/UDP\" is no port; write a number",
+        ),
+    ] {
+        refused(from, &to, says);
+    }
+}
+
+#[test]
 fn wrong_quantities_of_core_objects_are_named() {
     for (from, to, says) in [
         (
@@ -218,6 +256,15 @@ fn a_file_that_is_not_there_is_wrong_input() {
     let code = run(arguments, &mut std::io::empty(), &mut out, &mut err);
     assert_eq!(code, ExitCode::from(2));
     assert!(String::from_utf8_lossy(&err).contains("name a file, or - for standard input"));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_wrong_input() {
+    let arguments = Arguments::parse_from(["kubectl-rbga", "decide", "-f", "-"]);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = run(arguments, &mut &b"now: \xff\xfe"[..], &mut out, &mut err);
+    assert_eq!(code, ExitCode::from(2));
+    assert!(String::from_utf8_lossy(&err).contains("-: is no text in UTF-8; name a document"));
 }
 
 #[test]

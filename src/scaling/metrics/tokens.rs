@@ -142,3 +142,6 @@ fn partial(reading: &TokenReading, missing_parts: &[&str]) -> Option<String> {
 fn count(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;
