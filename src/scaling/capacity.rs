@@ -78,6 +78,7 @@ fn roll_back(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limited) -> 
     // Whatever barred lowering does not bring the gangs back in what follows.
     draft.proposal.floor = draft.proposal.floor.min(to);
     draft.proposal.bar_raising(to);
+    draft.cap_at(to);
     backoff::begin(group, role, to);
     true
 }
@@ -105,6 +106,7 @@ fn pending_first(group: &mut GroupDraft<'_>) {
         let (Some(side), Some(draft)) = (side, draft) else { continue };
         let (number, to, wanted) = (draft.proposal.replicas, side.replicas, draft.recommended);
         if to < number {
+            draft.cap_at(to);
             draft.proposal.move_to(Stage::Capacity, to, ROLLED_BACK, || {
                 format!("{wanted} are wanted, and what waits for a node goes first: {number} → {to}")
             });
@@ -149,6 +151,7 @@ fn place(group: &mut GroupDraft<'_>, limited: &mut Limited) {
         draft.next.refused_since = Some(draft.past.refused_since.unwrap_or(draft.now));
         draft.proposal.move_to(Stage::Capacity, to, NO_FIT, || format!("{words}: {number} → {to}"));
         draft.proposal.bar_raising(to);
+        draft.cap_at(to);
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct RoleDraft<'a> {
     pub shortages: Vec<&'static str>,
     /// The wake signal that does not answer, in words.
     pub silent_wake: Option<String>,
+    /// What `capacity` lets the role have, where it asks for more.
+    pub cap: Option<Replicas>,
     /// Where pods of new replicas were placed, by the count that they belong to.
     pub placed: Vec<(Replicas, Reservation)>,
     /// What the next decision needs; starts as a copy of `past`. The pipeline adds the scale event.
@@ -68,6 +70,11 @@ impl RoleDraft<'_> {
     /// The count that the group asks for.
     pub const fn current(&self) -> Replicas {
         self.seen.spec_replicas
+    }
+
+    /// Notes that `capacity` lets the role have no more than that.
+    pub fn cap_at(&mut self, most: Replicas) {
+        self.cap = Some(self.cap.map_or(most, |cap| cap.min(most)));
     }
 
     /// Whether every metric was looked at and none failed or was partial.
@@ -240,6 +247,7 @@ impl<'a> GroupDraft<'a> {
                 limited: None,
                 shortages: Vec::new(),
                 silent_wake: None,
+                cap: None,
                 placed: Vec::new(),
                 next: past.clone(),
                 due: Due::nothing(now),

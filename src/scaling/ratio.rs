@@ -5,7 +5,8 @@
 //!
 //! - What `capacity` keeps from a role, nobody is raised for: pass one is made again with what those roles are left with,
 //!   and a role that it raised before goes back to what it asks for now, never below its floor. Otherwise partners would
-//!   get GPUs for replicas that do not come, and the next decision would take them away again.
+//!   get GPUs for replicas that do not come, and the next decision would take them away again. The same goes for replicas
+//!   that a role only kept (a window held them, its formula asks for fewer) and that pass two takes.
 //! - A role that the group lacks, or that is disabled, takes no part: its ratios are suspended. If the counts violate
 //!   one nevertheless, `RatioSatisfied` says so.
 //! - "Never below running replicas" protects the highest replica with all its pods running, and so all below it: the
@@ -64,9 +65,11 @@ fn unraise(group: &mut GroupDraft<'_>) {
     let mut cut: Vec<usize> = Vec::new();
     for (role, (side, draft)) in asked.sides.iter_mut().zip(&group.roles).enumerate() {
         let (Some(side), Some(draft)) = (side, draft) else { continue };
-        if draft.proposal.steps.iter().any(|step| step.stage == Stage::Capacity) {
-            let left = draft.proposal.replicas;
-            (side.replicas, side.high) = (side.replicas.min(left), side.high.min(left));
+        let cap = draft.cap.map(|cap| cap.min(draft.proposal.replicas)).or_else(|| kept(draft, *side));
+        if let Some(left) = cap {
+            // A count off the grid is not lowered to it here: it counts as the next multiple.
+            (side.replicas, side.high) =
+                (side.replicas.min(left), side.high.min(side.gang.ceil_to_gang(left)));
             cut.push(role);
         }
     }
@@ -84,6 +87,14 @@ fn unraise(group: &mut GroupDraft<'_>) {
             });
         }
     }
+}
+
+/// What is left of a role that only kept what it has, while its formula asks for less, and lost some of it to pass two.
+fn kept(draft: &RoleDraft<'_>, asked: Side) -> Option<Replicas> {
+    let (number, gang) = (draft.proposal.replicas, draft.policy.gang);
+    let lost = number < asked.replicas && asked.replicas <= gang.ceil_to_gang(draft.current());
+    let left = number.max(gang.ceil_to_gang(draft.recommended));
+    (lost && left < asked.replicas).then_some(left)
 }
 
 /// Whether pass one raised a role, and it still stands above what it asked for.

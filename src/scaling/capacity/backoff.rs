@@ -40,14 +40,19 @@ fn wait(capacity: Capacity, attempts: u32) -> std::time::Duration {
     capacity.backoff_initial.saturating_mul(factor).min(capacity.backoff_max)
 }
 
-/// Keeps a role that was rolled back from asking for too much, or too early.
+/// Keeps a role that was rolled back from asking for too much, or too early. What it asked for before its ratios lowered it
+/// counts here: partners are not raised for what would be kept back.
 pub(super) fn apply(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limited) {
     let Some(draft) = group.roles.get(role).and_then(Option::as_ref) else { return };
     let Some(rollback) = draft.past.rollback else { return };
-    let (current, number, gang) = (draft.current(), draft.proposal.replicas, draft.policy.gang);
-    let waiting = without_node(draft);
+    let (number, gang) = (draft.proposal.replicas, draft.policy.gang);
+    // What a ratio takes away is gone before more is asked for.
+    let current = draft.current().min(number);
+    let asked = group.asked.as_ref().and_then(|asked| asked.side(role));
+    let wanted = asked.map_or(number, |asked| asked.replicas.max(number));
+    let waiting = without_node(draft, current);
     let fits = rollback.replicas <= current && waiting == 0;
-    if fits || number <= current {
+    if fits || wanted <= current {
         if let Some(draft) = group.roles.get_mut(role).and_then(Option::as_mut).filter(|_| fits) {
             draft.next.rollback = None;
         }
@@ -57,7 +62,7 @@ pub(super) fn apply(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limit
     let failed = rollback.replicas.get().saturating_sub(counted).div_ceil(gang.get());
     let half = (failed / 2).max(1);
     let top =
-        |gangs: u32| Replicas::new(counted.saturating_add(gangs.saturating_mul(gang.get()))).min(number);
+        |gangs: u32| Replicas::new(counted.saturating_add(gangs.saturating_mul(gang.get()))).min(wanted);
     let early = || {
         let found = fit::gangs(group, role, (current, top(half)), &[])?;
         (found > rollback.room).then(|| found.min(half))
@@ -75,6 +80,9 @@ pub(super) fn apply(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limit
     if to == current && waiting == 0 {
         draft.due.at(rollback.until);
     }
+    if to < wanted {
+        draft.cap_at(to);
+    }
     if to < number {
         let tries = if rollback.attempts == 1 { "rollback" } else { "rollbacks" };
         let text = format!("after {} {tries}, {why}", rollback.attempts);
@@ -89,10 +97,10 @@ fn half_of(failed: u32, rollback: Rollback) -> String {
     format!("half of what did not fit ({failed} {gangs} up to {})", rollback.replicas)
 }
 
-/// How many replicas have a pod without a node, or lack a pod; those that nobody listed are taken as settled if the
-/// workload reports them.
-fn without_node(draft: &RoleDraft<'_>) -> u32 {
-    let (current, seen) = (draft.current(), draft.seen);
+/// How many of the first `current` replicas have a pod without a node, or lack a pod; those that nobody listed are taken as
+/// settled if the workload reports them.
+fn without_node(draft: &RoleDraft<'_>, current: Replicas) -> u32 {
+    let seen = draft.seen;
     let own = |replica: &&ReplicaObservation| {
         !replica.deleted && replica.ordinal.is_none_or(|ordinal| ordinal < current.get())
     };

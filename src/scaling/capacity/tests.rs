@@ -399,6 +399,65 @@ fn what_was_raised_for_a_partner_that_does_not_come_is_taken_back() {
 }
 
 #[test]
+fn what_a_raised_role_itself_is_kept_from_costs_it_nothing() {
+    // Role b, off the grid at 15, is raised to 16 for a, and backs off: it stays where it is.
+    let mut sketch = Sketch::of(&[("a", 8, 2), ("b", 15, 4)]).ratio(0, 1, "", "1:2");
+    sketch.role(1).replicas[14] = unschedulable("b", 14, 10);
+    sketch.past[1] = rolled_back(1, 60, 16);
+    let mut group = sketch.draft();
+    propose(&mut group, &[8, 4]);
+    ratio::apply(&mut group);
+    apply(&mut group);
+    assert_eq!(numbers(&group), [8, 15]);
+}
+
+#[test]
+fn partners_of_what_pass_two_takes_are_not_raised_for_it() {
+    // A window keeps three of b, of which two wait for a node and go, since a has one; c is beside what is left.
+    let waiting = |kept: u32, wanted: u32| {
+        let mut sketch = Sketch::of(&[("a", 1, 1), ("b", 3, 1), ("c", 1, 1)])
+            .ratio(1, 0, "", "1:1")
+            .ratio(2, 1, "1:1", "");
+        sketch = sketch.bounds(0, 1, 1);
+        for ordinal in kept..3 {
+            let place = usize::try_from(ordinal).expect("small");
+            sketch.role(1).replicas[place] = unschedulable("b", ordinal, 10);
+        }
+        let mut group = sketch.draft();
+        propose(&mut group, &[1, 3, 0]);
+        group.roles[1].as_mut().expect("b").recommended = Replicas::new(wanted);
+        ratio::apply(&mut group);
+        apply(&mut group);
+        numbers(&group)
+    };
+    assert_eq!(waiting(1, 0), [1, 1, 1], "the formula asks for fewer: the next decision keeps one");
+    assert_eq!(waiting(1, 3), [1, 1, 3], "the formula asks for three: the next decision does so again");
+    assert_eq!(waiting(3, 0), [1, 3, 3], "all run");
+}
+
+#[test]
+fn a_role_in_backoff_asks_for_no_more_than_it_may_have() {
+    // The formula asks for four; two wait for a node, and go since b is at its maximum.
+    let sketch = |current: u32| {
+        let mut sketch = Sketch::of(&[("a", current, 2), ("b", 3, 1)]).ratio(0, 1, "", "1:1").bounds(1, 1, 3);
+        for ordinal in 1..current {
+            let place = usize::try_from(ordinal).expect("small");
+            sketch.role(0).replicas[place] = unschedulable("a", ordinal, 10);
+        }
+        sketch.past[0] = rolled_back(1, 0, 2);
+        sketch
+    };
+    for current in [4, 2] {
+        let sketch = sketch(current);
+        let mut group = sketch.draft();
+        propose(&mut group, &[4, 1]);
+        ratio::apply(&mut group);
+        apply(&mut group);
+        assert_eq!(numbers(&group), [2, 2], "from {current}");
+    }
+}
+
+#[test]
 fn fit_refuses_what_has_no_room() {
     let mut sketch = Sketch::of(&[("decode", 8, 8)]).cluster(&[8, 8, 4], &[(1, 1)]);
     sketch.policy.capacity.mode = CapacityMode::Fit;
