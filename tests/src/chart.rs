@@ -87,6 +87,8 @@ pub enum Style {
     Area,
     /// Each value holds until the next point; filled down to 0.
     StepArea,
+    /// The same, and what lies below is hidden: for the lower part of a sum that was drawn before.
+    StepCover,
     /// Each value holds until the next point.
     Step,
 }
@@ -189,7 +191,9 @@ impl Panel {
             svg.text((start, at), Anchor::Start, 11.0, FAINT, name, false);
             let key = start - 26.0;
             match style {
-                Some(Style::Area | Style::StepArea) => svg.swatch((key, at - 9.0), (20.0, 10.0), color),
+                Some(Style::Area | Style::StepArea | Style::StepCover) => {
+                    svg.swatch((key, at - 9.0), (20.0, 10.0), color)
+                }
                 Some(Style::Line | Style::Step) => {
                     svg.line((key, at - 4.0), (key + 20.0, at - 4.0), color, 2.0, None);
                 }
@@ -218,7 +222,11 @@ impl Series {
         if self.style.filled() && before.is_some() {
             let zero = values.place(0.0);
             let (first, last) = (time.place(*first), time.place(*last));
-            svg.fill(&format!("{outline}L{last:.1} {zero:.1}L{first:.1} {zero:.1}Z"), self.color);
+            let area = format!("{outline}L{last:.1} {zero:.1}L{first:.1} {zero:.1}Z");
+            if self.style == Style::StepCover {
+                svg.cover(&area);
+            }
+            svg.fill(&area, self.color);
         }
         svg.stroke(&outline, self.color, if self.style.filled() { 1.2 } else { 2.0 });
     }
@@ -226,11 +234,11 @@ impl Series {
 
 impl Style {
     const fn holds(self) -> bool {
-        matches!(self, Self::Step | Self::StepArea)
+        matches!(self, Self::Step | Self::StepArea | Self::StepCover)
     }
 
     const fn filled(self) -> bool {
-        matches!(self, Self::Area | Self::StepArea)
+        matches!(self, Self::Area | Self::StepArea | Self::StepCover)
     }
 }
 

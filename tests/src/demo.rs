@@ -73,11 +73,26 @@ pub async fn run(options: &Options) -> Result<()> {
     // A quiet end shows the way back down: the windows are 20 s.
     watch(&stack, &loads, &mut tracks, Duration::from_secs(u64::from(options.seconds) + 30)).await?;
     conclude(&stack, &loads, &tracks, options)?;
+    end(&stack, began, options).await;
+    Ok(())
+}
+
+/// Says how long it took, and keeps everything running if that is asked for.
+async fn end(stack: &Stack, began: Instant, options: &Options) {
     println!("\nThe whole run took {:.0} s.", began.elapsed().as_secs_f64());
     if options.keep {
         println!("\nEverything keeps running until Ctrl-C. In another terminal:\n\n{}", stack.how_to_look());
         pending::<()>().await;
     }
+}
+
+/// Saves the chart and says where it is.
+fn save(svg: &str, options: &Options) -> Result<()> {
+    if let Some(folder) = options.chart.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    fs::write(&options.chart, svg).with_context(|| format!("cannot write {}", options.chart.display()))?;
+    println!("\nChart: {}", options.chart.display());
     Ok(())
 }
 
@@ -161,12 +176,5 @@ fn conclude(stack: &Stack, loads: &[LoadId], tracks: &[Track], options: &Options
     say(
         "objective: first token within 2 s (1 s more per 4k prompt tokens beyond 4k), 100 ms per token; engines are simulated",
     );
-    let chart = picture::picture(tracks, &samples, f64::from(options.speed));
-    if let Some(folder) = options.chart.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    fs::write(&options.chart, chart.to_svg())
-        .with_context(|| format!("cannot write {}", options.chart.display()))?;
-    println!("\nChart: {}", options.chart.display());
-    Ok(())
+    save(&picture::picture(tracks, &samples, f64::from(options.speed)).to_svg(), options)
 }

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use axum::http::Method;
 use kube::{
     Error,
     api::{Patch, PatchParams},
 };
+use rbg_autoscaler::api::autoscaler::RoleBasedGroupAutoscalerStatus;
 use rbg_autoscaler_tests::{
     control_plane::{ControlPlane, shared},
     fleet::{endpoint::Target, load::Load, pin::Fault, trace::Trace},
-    harness::{eventually, throughout},
+    harness::{Gate, Hold, eventually, throughout},
     rbg::manifest::{Role, groups},
-    scene::Scene,
+    scene::{History, Scene},
 };
 use serde_json::{Value, json};
 
@@ -106,21 +108,9 @@ async fn replicas_that_change_sides_are_never_more_than_before_or_after() {
 /// Prefill is to go from 6 to 1 and decode from 2 to 6 by one decision; first one and then the other is refused.
 async fn change_sides(plane: &ControlPlane) -> Result<()> {
     let scene = Scene::start(plane, "sides").await?;
-    scene.queue("demo", "prefill", 1.0);
-    scene.queue("demo", "decode", 30.0);
-    let roles = ["prefill", "decode"].into_iter().zip([6, 2]);
-    let roles = roles.map(|(name, replicas)| scene.serving(Role::standalone(name, replicas)));
-    scene.create_group("demo", roles).await?;
-    scene.pods_are_ready("demo", "prefill", 6).await?;
-    scene.pods_are_ready("demo", "decode", 2).await?;
-    let history = scene.watch_roles("demo", ["prefill", "decode"]).await?;
+    let history = lopsided(&scene).await?;
     refuse(&scene, "prefill", "<").await?;
-    let queue = json!({"name": "queue_length", "target": "10"});
-    let mut roles = [role("prefill", [1, 8], 1, &queue), role("decode", [1, 6], 1, &queue)];
-    for role in &mut roles {
-        role["behavior"] = json!({"scaleDown": {"stabilizationWindowSeconds": 0}});
-    }
-    scene.create_policy("p", "demo", json!({"roles": roles})).await?;
+    change(&scene).await?;
 
     let told = scene.condition("p", "Ready", "False", "WriteFailed").await?;
     ensure!(told.message.contains("not now"), "{}", told.message);
@@ -132,6 +122,54 @@ async fn change_sides(plane: &ControlPlane) -> Result<()> {
     let counts = history.ends_with([1, 6]).await?;
     ensure!(counts == [[6, 2], [1, 2], [1, 6]], "{counts:?}");
     scene.condition("p", "Ready", "True", "Scaling").await?;
+    Ok(())
+}
+
+/// Prefill has six replicas and decode two.
+async fn lopsided(scene: &Scene) -> Result<History<[u64; 2]>> {
+    scene.queue("demo", "prefill", 1.0);
+    scene.queue("demo", "decode", 30.0);
+    let roles = ["prefill", "decode"].into_iter().zip([6, 2]);
+    let roles = roles.map(|(name, replicas)| scene.serving(Role::standalone(name, replicas)));
+    scene.create_group("demo", roles).await?;
+    scene.pods_are_ready("demo", "prefill", 6).await?;
+    scene.pods_are_ready("demo", "decode", 2).await?;
+    scene.watch_roles("demo", ["prefill", "decode"]).await
+}
+
+/// Creates a policy by which it should be one and six, and has it enforced once one decision says both.
+async fn change(scene: &Scene) -> Result<()> {
+    let queue = json!({"name": "queue_length", "target": "10"});
+    let mut roles = [role("prefill", [1, 8], 1, &queue), role("decode", [1, 6], 1, &queue)];
+    for role in &mut roles {
+        role["behavior"] = json!({"scaleDown": {"stabilizationWindowSeconds": 0}});
+    }
+    scene.create_policy("p", "demo", json!({"mode": "Recommend", "roles": roles.clone()})).await?;
+    let both = |status: &RoleBasedGroupAutoscalerStatus| {
+        status.roles.iter().map(|role| role.desired_replicas).eq([1, 6])
+    };
+    scene.status_shows("p", "one and six", both).await?;
+    scene.create_policy("p", "demo", json!({"mode": "Enforce", "roles": roles})).await
+}
+
+#[tokio::test]
+async fn replicas_change_sides_although_no_answer_comes_back() {
+    shared().await.run(async |plane| unheard(plane).await).await;
+}
+
+/// The API server does what it is asked, and the controller is never told.
+async fn unheard(plane: &ControlPlane) -> Result<()> {
+    let mut scene = Scene::without_controller(plane, "unheard").await?;
+    let history = lopsided(&scene).await?;
+    let gate = Gate::open(plane.client().await?).await?;
+    gate.hold(Hold::Answer, Method::PATCH, "/rolebasedgroups/demo");
+    scene.use_kubeconfig(gate.kubeconfig());
+    scene.start_controller(&[]).await?;
+    change(&scene).await?;
+    gate.holds_one(PATIENCE).await?;
+    history.ends_with([1, 2]).await?;
+    let counts = history.ends_with([1, 6]).await?;
+    ensure!(counts == [[6, 2], [1, 2], [1, 6]], "{counts:?}");
     Ok(())
 }
 

@@ -21,32 +21,40 @@ fn sleeper(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_role_sleeps_and_wakes_ten_times_without_a_flap() {
+async fn two_roles_sleep_and_wake_ten_times_without_a_flap() {
     shared().await.run(async |plane| ten_cycles(plane).await).await;
 }
 
 async fn ten_cycles(plane: &ControlPlane) -> Result<()> {
     let scene = Scene::start(plane, "cycles").await?;
-    let roles = [scene.gateway(Role::standalone("router", 1)), scene.serving(Role::standalone("decode", 1))];
+    let serving = |name| scene.serving(Role::standalone(name, 1));
+    let roles = [scene.gateway(Role::standalone("router", 1)), serving("prefill"), serving("decode")];
     scene.create_group("demo", roles).await?;
-    scene.create_policy("p", "demo", json!({"roles": [sleeper("decode")]})).await?;
-    let history = scene.watch_role("demo", "decode").await?;
+    let ratios = json!([{"roles": ["prefill", "decode"], "min": "1:1", "max": "1:1"}]);
+    let policy = json!({"roles": [sleeper("prefill"), sleeper("decode")], "ratios": ratios});
+    scene.create_policy("p", "demo", policy).await?;
+    let prefill = scene.watch_role("demo", "prefill").await?;
+    let decode = scene.watch_role("demo", "decode").await?;
     let mut wanted = vec![1, 0];
-    history.ends_with(0).await?;
+    prefill.ends_with(0).await?;
+    decode.ends_with(0).await?;
     for _ in 0..10 {
         // A pod that is about to go would still answer, and nobody would have to wake.
+        scene.pods_are_ready("demo", "prefill", 0).await?;
         scene.pods_are_ready("demo", "decode", 0).await?;
         scene.send_request("demo", "decode")?;
         wanted.extend([1, 0]);
-        eventually("the role wakes, serves and sleeps again", Duration::from_secs(30), async || {
-            let counts = history.counts();
-            ensure!(counts.len() >= wanted.len(), "{counts:?}");
+        eventually("the roles wake, serve and sleep again", Duration::from_secs(30), async || {
+            let seen = (prefill.counts(), decode.counts());
+            ensure!(seen.0.len() >= wanted.len() && seen.1.len() >= wanted.len(), "{seen:?}");
             Ok(Some(()))
         })
         .await?;
-        ensure!(history.counts() == wanted, "{:?}", history.counts());
+        let seen = (prefill.counts(), decode.counts());
+        ensure!(seen.0 == wanted && seen.1 == wanted, "{seen:?}");
     }
-    let sleeps = |status: &RoleBasedGroupAutoscalerStatus| status.summary.as_deref() == Some("decode=0/0");
+    let sleeps =
+        |status: &RoleBasedGroupAutoscalerStatus| status.summary.as_deref() == Some("prefill=0/0 decode=0/0");
     scene.status_shows("p", "0 of 0", sleeps).await?;
     Ok(())
 }

@@ -76,6 +76,11 @@ impl Svg {
         let _ = writeln!(self.text, "<path d=\"{path}\" fill=\"{color}\" fill-opacity=\"0.22\"/>");
     }
 
+    /// Hides what was drawn there.
+    pub(super) fn cover(&mut self, path: &str) {
+        let _ = writeln!(self.text, "<path d=\"{path}\" fill=\"#ffffff\"/>");
+    }
+
     pub(super) fn swatch(&mut self, (x, y): Place, (width, height): (f64, f64), color: &str) {
         let _ = writeln!(
             self.text,

@@ -5,7 +5,7 @@ mod picture;
 mod pool;
 mod tally;
 
-use std::{fs, future::pending, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
@@ -97,11 +97,7 @@ pub async fn run(options: &Options) -> Result<()> {
     }
     let tallies = watch(&stack, options).await?;
     conclude(&stack, &loads, &tallies, options)?;
-    println!("\nThe whole run took {:.0} s.", began.elapsed().as_secs_f64());
-    if options.keep {
-        println!("\nEverything keeps running until Ctrl-C. In another terminal:\n\n{}", stack.how_to_look());
-        pending::<()>().await;
-    }
+    super::end(&stack, began, options).await;
     Ok(())
 }
 
@@ -159,12 +155,5 @@ fn conclude(stack: &Stack, loads: &[LoadId], tallies: &[Tally], options: &Option
         "objective: first token within 2 s (1 s more per 4k prompt tokens beyond 4k), 100 ms per token; engines are simulated",
     );
     say(&format!("times are of the trace, which runs {} times as fast as the clock", options.speed));
-    let chart = picture::picture(tallies, &samples, speed);
-    if let Some(folder) = options.chart.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    fs::write(&options.chart, chart.to_svg())
-        .with_context(|| format!("cannot write {}", options.chart.display()))?;
-    println!("\nChart: {}", options.chart.display());
-    Ok(())
+    super::save(&picture::picture(tallies, &samples, f64::from(options.seconds), speed).to_svg(), options)
 }

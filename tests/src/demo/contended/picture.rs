@@ -6,8 +6,8 @@ use crate::{
 };
 
 use super::{
-    TRAINS,
-    pool::{GANG, GPUS_OF_A_POD, Pool},
+    NODES, TRAINS,
+    pool::{GANG, GPUS_OF_A_POD, Pool, TRAINING},
     tally::Tally,
 };
 
@@ -19,8 +19,8 @@ const SIDES: [&str; 2] = ["#d9480f", "#2f9e5b"];
 /// Seconds over which attainment is drawn.
 const SMOOTH: usize = 5;
 
-/// Returns the chart of a run; `samples` are in the order of `tallies`.
-pub fn picture(tallies: &[Tally], samples: &[Vec<Sample>], speed: f64) -> Chart {
+/// Returns the chart of a run with so many seconds of load; `samples` are in the order of `tallies`.
+pub fn picture(tallies: &[Tally], samples: &[Vec<Sample>], seconds: f64, speed: f64) -> Chart {
     let load = samples
         .first()
         .map(|samples| samples.iter().map(|sample| (wall(sample, samples, speed), sample.rate())).collect());
@@ -41,9 +41,11 @@ pub fn picture(tallies: &[Tally], samples: &[Vec<Sample>], speed: f64) -> Chart 
     Chart {
         title: "Gangs of four in a contended pool: a plain HPA and rbg-autoscaler".to_owned(),
         subtitle: format!(
-            "the same trace on both, {speed} times as fast; a training job takes GPUs of each pool from {:.0} % to {:.0} % of the load",
-            TRAINS.0 * 100.0,
-            TRAINS.1 * 100.0
+            "the same trace on both, {speed} times as fast; a training job takes {} of {} GPUs of each pool from {:.0} s to {:.0} s",
+            TRAINING * GPUS_OF_A_POD,
+            NODES * 8,
+            TRAINS.0 * seconds,
+            TRAINS.1 * seconds
         ),
         time_label: format!("wall time in seconds ({speed} s of simulated time pass in each)"),
         panels,
@@ -62,13 +64,13 @@ fn replicas(tally: &Tally) -> Panel {
         label: format!("Replicas: {}", tally.side.scaler),
         multiple: Some(GANG),
         series: vec![
-            series("serve", SERVES, Style::StepArea, points(&|pool| pool.serving)),
             series(
                 &format!("hold {GPUS_OF_A_POD} GPUs each for nothing"),
                 USELESS,
                 Style::StepArea,
-                points(&|pool| pool.useless),
+                points(&|pool| pool.serving + pool.useless),
             ),
+            series("serve", SERVES, Style::StepCover, points(&|pool| pool.serving)),
             series("asked for", ASKED, Style::Step, points(&|pool| pool.pods)),
         ],
         ..Panel::default()
