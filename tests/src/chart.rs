@@ -192,7 +192,7 @@ impl Panel {
             let key = start - 26.0;
             match style {
                 Some(Style::Area | Style::StepArea | Style::StepCover) => {
-                    svg.swatch((key, at - 9.0), (20.0, 10.0), color)
+                    svg.swatch((key, at - 9.0), (20.0, 10.0), color);
                 }
                 Some(Style::Line | Style::Step) => {
                     svg.line((key, at - 4.0), (key + 20.0, at - 4.0), color, 2.0, None);

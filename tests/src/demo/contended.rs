@@ -10,11 +10,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::ListParams};
+use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
     fleet::{endpoint::Target, load::Load, pool::LoadId, record::Sample, time::SimTime, trace::Trace},
     harness::{NodePool, apply_yaml, eventually},
+    rbg::groups,
 };
 
 use super::{
@@ -107,7 +109,9 @@ async fn look(stack: &Stack, side: Side) -> Result<Pool> {
     let of_side = ListParams::default().labels(&format!("app={}", side.group));
     let listed = pods.list(&of_side).await?.items;
     pool::join(&pods, &listed).await?;
-    Ok(Pool::of(&listed))
+    let group = groups(&stack.client, NAMESPACE).get(side.group).await?;
+    let asked = group.data.pointer("/spec/roles/0/replicas").and_then(Value::as_u64).unwrap_or_default();
+    Ok(Pool::of(u32::try_from(asked)?, &listed))
 }
 
 /// Notes what happens, second by second, and lets the training job come and go.

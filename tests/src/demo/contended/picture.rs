@@ -71,7 +71,7 @@ fn replicas(tally: &Tally) -> Panel {
                 points(&|pool| pool.serving + pool.useless),
             ),
             series("serve", SERVES, Style::StepCover, points(&|pool| pool.serving)),
-            series("asked for", ASKED, Style::Step, points(&|pool| pool.pods)),
+            series("asked for", ASKED, Style::Step, points(&|pool| pool.asked)),
         ],
         ..Panel::default()
     }

@@ -27,8 +27,8 @@ const WAITS_FOR_PEERS: &str = "fake/waits-for-peers";
 /// The pods of one side at one moment, each a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
-    /// Pods that exist.
-    pub pods: u32,
+    /// Replicas that the role asks for.
+    pub asked: u32,
     /// Pods that have a node, and so hold GPUs.
     pub bound: u32,
     /// Pods of gangs all of whose pods are ready.
@@ -38,17 +38,17 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Counts the pods of a role.
-    pub fn of(pods: &[Pod]) -> Self {
+    /// Counts the pods of a role. Those beyond its count are on their way out.
+    pub fn of(asked: u32, pods: &[Pod]) -> Self {
         let mut gangs: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
-        let mut pool = Self::default();
-        for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+        let mut pool = Self { asked, ..Self::default() };
+        let stays = |pod: &&Pod| pod.metadata.deletion_timestamp.is_none() && ordinal(pod) < asked;
+        for pod in pods.iter().filter(stays) {
             let (bound, ready) = gangs.entry(ordinal(pod) / GANG).or_default();
             let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
             let is_ready = |condition: &_| is_true(condition, "Ready");
             *bound += u32::from(pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()));
             *ready += u32::from(conditions.into_iter().any(is_ready));
-            pool.pods += 1;
         }
         for (bound, ready) in gangs.into_values() {
             pool.bound += bound;
@@ -64,7 +64,7 @@ impl Pool {
 
 impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} replicas asked for, {} with a node, {} serve", self.pods, self.bound, self.serving)?;
+        write!(f, "{} replicas asked for, {} with a node, {} serve", self.asked, self.bound, self.serving)?;
         if self.useless > 0 {
             write!(f, "; {} hold {} GPUs for nothing", self.useless, self.useless * GPUS_OF_A_POD)?;
         }
@@ -137,8 +137,9 @@ mod tests {
         let mut pods: Vec<Pod> = (0..4).map(|ordinal| pod(ordinal, Some("n"), true)).collect();
         pods.extend((4..8).map(|ordinal| pod(ordinal, Some("n"), ordinal > 4)));
         pods.extend((8..11).map(|ordinal| pod(ordinal, (ordinal < 10).then_some("n"), true)));
-        let pool = Pool::of(&pods);
-        assert_eq!(pool, Pool { pods: 11, bound: 10, serving: 4, useless: 2 });
+        pods.push(pod(11, Some("n"), true));
+        let pool = Pool::of(11, &pods);
+        assert_eq!(pool, Pool { asked: 11, bound: 10, serving: 4, useless: 2 });
         assert_eq!(
             pool.to_string(),
             "11 replicas asked for, 10 with a node, 4 serve; 2 hold 8 GPUs for nothing"

@@ -31,12 +31,13 @@ impl Tally {
         changed
     }
 
-    /// Returns the integral of a count over wall time, in units × seconds.
+    /// Returns the integral of a count over wall time, in units × seconds. What is there at one look only does not count: pods
+    /// are bound, and go, one after another.
     fn integral(&self, count: impl Fn(&Pool) -> u32) -> f64 {
         let steps = self.points.windows(2);
         steps
             .map(|step| match step {
-                [(from, pool), (to, _)] => (to - from) * f64::from(count(pool)),
+                [(from, pool), (to, next)] => (to - from) * f64::from(count(pool).min(count(next))),
                 _ => 0.0,
             })
             .sum()
@@ -44,7 +45,7 @@ impl Tally {
 
     /// Returns how often the number of replicas changed.
     fn changes(&self) -> usize {
-        let mut counts: Vec<u32> = self.points.iter().map(|(_, pool)| pool.pods).collect();
+        let mut counts: Vec<u32> = self.points.iter().map(|(_, pool)| pool.asked).collect();
         counts.dedup();
         counts.len().saturating_sub(1)
     }
@@ -78,7 +79,7 @@ pub fn table(columns: &[(&Tally, Summary)], speed: f64) -> String {
         }),
         row("changes of replicas", &|tally, _| tally.changes().to_string()),
         row(&format!("counts that were no multiple of {GANG}"), &|tally, _| {
-            let mut counts: Vec<u32> = tally.points.iter().map(|(_, pool)| pool.pods).collect();
+            let mut counts: Vec<u32> = tally.points.iter().map(|(_, pool)| pool.asked).collect();
             counts.dedup();
             counts.iter().filter(|count| **count % GANG != 0).count().to_string()
         }),
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn time_with_useless_pods_is_counted() {
         let mut tally = Tally::new(super::super::SIDES[0]);
-        let pool = |pods, useless| Pool { pods, bound: pods, serving: pods - useless, useless };
+        let pool = |pods, useless| Pool { asked: pods, bound: pods, serving: pods - useless, useless };
         assert!(tally.note(0.0, pool(4, 0)));
         assert!(tally.note(1.0, pool(6, 2)));
         assert!(!tally.note(2.0, pool(6, 2)));
@@ -104,8 +105,8 @@ mod tests {
             let line = text.lines().find(|line| line.contains(name)).expect("a row");
             line.rsplit(' ').next().map(ToOwned::to_owned)
         };
-        assert_eq!(cell("by partial gangs").as_deref(), Some("16"), "2 s × 2 pods × 4 GPUs, a minute each");
-        assert_eq!(cell("minutes with").as_deref(), Some("2.0"));
+        assert_eq!(cell("by partial gangs").as_deref(), Some("8"), "1 s × 2 pods × 4 GPUs, a minute each");
+        assert_eq!(cell("minutes with").as_deref(), Some("1.0"));
         assert_eq!(cell("no multiple of 4").as_deref(), Some("1"));
     }
 }
