@@ -56,11 +56,22 @@ fn waiting(draft: &RoleDraft<'_>, due: Timestamp) -> Option<String> {
     };
     let waiting: Vec<_> =
         own(draft).filter(|replica| waiting_since(replica).is_some() && is_more(replica)).collect();
-    let units = if waiting.len() == 1 { "replica waits" } else { "replicas wait" };
     let words = waiting.iter().find_map(|replica| replica.unschedulable_message.as_deref());
     let tail = words.map(|words| format!(" ({})", clip(words))).unwrap_or_default();
-    (!waiting.is_empty())
-        .then(|| format!("{} {units} for a node, to be taken back at {due:.0}{tail}", waiting.len()))
+    (!waiting.is_empty()).then(|| {
+        format!(
+            "{}, to be taken back at {due:.0}{tail}",
+            wait_for_a_node(u32::try_from(waiting.len()).unwrap_or(u32::MAX))
+        )
+    })
+}
+
+/// Returns `1 replica waits for a node`, or as many as there are.
+pub(super) fn wait_for_a_node(count: u32) -> String {
+    match count {
+        1 => "1 replica waits for a node".to_owned(),
+        count => format!("{count} replicas wait for a node"),
+    }
 }
 
 /// Returns the least count above which there are only whole gangs that wait for a node and have nothing ready.
@@ -99,10 +110,14 @@ fn by_gang(draft: &RoleDraft<'_>, timeout: Duration) -> Verdict {
                 verdict.due = Some(verdict.due.map_or(due, |earlier| earlier.min(due)));
             }
         } else if let Some(protected) = protected.filter(|protected| index <= protected) {
-            let why = if protected == *index { "of it are ready" } else { "above are ready" };
+            let place = if protected == *index { "of it" } else { "above" };
             let ready: u32 = gangs.range(index..).map(|(_, gang)| gang.ready).sum();
+            let are = if ready == 1 { "is" } else { "are" };
+            let stay = if members.starts_with("replicas") { "stay" } else { "stays" };
             verdict.partial.get_or_insert_with(|| {
-                format!("{name} has been unschedulable for {waited} s, but {ready} {why}: {members} stay")
+                format!(
+                    "{name} has been unschedulable for {waited} s, but {ready} {place} {are} ready: {members} {stay}"
+                )
             });
         } else {
             let tail = message.as_deref().map(|message| format!(" ({})", clip(message))).unwrap_or_default();

@@ -9,6 +9,7 @@ use crate::{
         fit,
         history::Rollback,
         observation::ReplicaObservation,
+        rollback::wait_for_a_node,
     },
     units::Replicas,
 };
@@ -68,7 +69,7 @@ pub(super) fn apply(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limit
         (found > rollback.room).then(|| found.min(half))
     };
     let (to, why) = if waiting > 0 {
-        (current, format!("{waiting} replicas wait for a node"))
+        (current, wait_for_a_node(waiting))
     } else if draft.now >= rollback.until {
         (top(half), half_of(failed, rollback))
     } else if let Some(gangs) = early() {

@@ -115,7 +115,7 @@ fn verdicts_say_what_and_why() {
     let why = verdict(&sketch).partial.expect("kept");
     assert_eq!(
         why,
-        "demo-decode-7 has been unschedulable for 700 s, but 1 of it are ready: replicas 4 to 7 stay"
+        "demo-decode-7 has been unschedulable for 700 s, but 1 of it is ready: replicas 4 to 7 stay"
     );
     assert!(clip(&"x".repeat(500)).chars().count() < 130);
 }
