@@ -1,8 +1,16 @@
 //! [`Audit`]: what one user wrote, as kube-apiserver's audit log tells it.
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -14,9 +22,22 @@ pub(super) struct Audit {
     user: &'static str,
 }
 
+/// A place in the log.
+#[derive(Clone, Copy)]
+pub(super) struct Place(u64);
+
 /// How often what was written.
 #[derive(Debug, Default)]
 pub(super) struct Writes(BTreeMap<String, usize>);
+
+/// One write as the API server saw it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// When the request came.
+    pub(super) received: Timestamp,
+    /// When it was answered.
+    pub(super) answered: Timestamp,
+}
 
 impl Audit {
     /// Reads the log of a control plane that was started with one.
@@ -24,30 +45,65 @@ impl Audit {
         Self { file: plane.logs().join("audit.log"), user }
     }
 
+    /// Returns where the log ends now.
+    pub(super) fn end(&self) -> Result<Place> {
+        let file = std::fs::metadata(&self.file);
+        Ok(Place(file.with_context(|| format!("cannot read {}", self.file.display()))?.len()))
+    }
+
     /// Waits and returns what the user wrote meanwhile.
     pub(super) async fn writes_during(&self, span: Duration) -> Result<Writes> {
-        let before = self.read()?.len();
+        let before = self.end()?;
         sleep(span).await;
-        let log = self.read()?;
         let mut writes = Writes::default();
-        for line in log.get(before..).unwrap_or_default().lines() {
-            let Ok(entry) = serde_json::from_str::<Value>(line) else { continue };
-            let verb = entry["verb"].as_str().unwrap_or_default();
-            if entry["user"]["username"] == self.user
-                && matches!(verb, "create" | "update" | "patch" | "delete")
-            {
-                let object = &entry["objectRef"];
-                let [resource, part] =
-                    ["resource", "subresource"].map(|key| object[key].as_str().unwrap_or_default());
-                *writes.0.entry(format!("{verb} {resource} {part}").trim().to_owned()).or_default() += 1;
-            }
+        for entry in self.writes_since(before)? {
+            let object = &entry["objectRef"];
+            let [verb, resource, part] =
+                [&entry["verb"], &object["resource"], &object["subresource"]].map(text);
+            *writes.0.entry(format!("{verb} {resource} {part}").trim().to_owned()).or_default() += 1;
         }
         Ok(writes)
     }
 
-    fn read(&self) -> Result<String> {
-        fs::read_to_string(&self.file).with_context(|| format!("cannot read {}", self.file.display()))
+    /// Returns the first patch of each group since a place.
+    pub(super) fn groups_patched_since(&self, place: Place) -> Result<BTreeMap<String, Seen>> {
+        let mut patched = BTreeMap::new();
+        for entry in self.writes_since(place)? {
+            let object = &entry["objectRef"];
+            if entry["verb"] == "patch" && object["resource"] == "rolebasedgroups" {
+                let time = |field: &str| text(&entry[field]).parse::<Timestamp>();
+                let seen =
+                    Seen { received: time("requestReceivedTimestamp")?, answered: time("stageTimestamp")? };
+                patched.entry(text(&object["name"]).to_owned()).or_insert(seen);
+            }
+        }
+        Ok(patched)
     }
+
+    fn writes_since(&self, place: Place) -> Result<impl Iterator<Item = Value>> {
+        let mut log = String::new();
+        let read = || -> std::io::Result<File> {
+            let mut file = File::open(&self.file)?;
+            file.seek(SeekFrom::Start(place.0))?;
+            Ok(file)
+        };
+        read()
+            .and_then(|mut file| file.read_to_string(&mut log))
+            .with_context(|| format!("cannot read {}", self.file.display()))?;
+        // Most of the log is of others, and long.
+        let of_user = format!("\"username\":\"{}\"", self.user);
+        let lines = log.lines().filter(|line| line.contains(&of_user));
+        let entries: Vec<Value> = lines.filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let user = self.user;
+        Ok(entries.into_iter().filter(move |entry| {
+            entry["user"]["username"] == user
+                && matches!(text(&entry["verb"]), "create" | "update" | "patch" | "delete")
+        }))
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 impl Writes {

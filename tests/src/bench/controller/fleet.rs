@@ -1,9 +1,10 @@
 //! [`Fleet`]: a thousand groups of three roles, their policies and their pods.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
@@ -81,6 +82,17 @@ impl Fleet {
     /// Returns how many pods there are at first.
     pub(super) fn pods(&self) -> usize {
         self.groups * ROLES.len()
+    }
+
+    /// Returns when the first role of each group was last decided to scale.
+    pub(super) async fn scaled_at(&self) -> Result<BTreeMap<String, Timestamp>> {
+        let api: Api<RoleBasedGroupAutoscaler> = self.namespace.api();
+        let policies = api.list(&ListParams::default()).await?.items.into_iter();
+        let scaled = policies.filter_map(|policy| {
+            let role = policy.status.as_ref()?.roles.first()?;
+            Some((policy.spec.group_ref.name.clone(), role.last_scale_time?))
+        });
+        Ok(scaled.collect())
     }
 
     async fn create_all<K>(&self, api: &Api<K>, make: impl Fn(usize) -> Result<K>) -> Result<()>
