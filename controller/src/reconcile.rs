@@ -139,7 +139,9 @@ impl Reconciler {
             let mut known = Group::default();
             if place > 0 {
                 let winner = winner.as_deref().unwrap_or_default();
-                known.conflict = Some(format!("{winner} scales this group; delete one of the two"));
+                known.conflict = Some(format!(
+                    "this policy is not in force: {winner} scales this group; delete one of the two"
+                ));
             }
             if is_gone && inline::is_adopted(autoscaler) {
                 known.inline_gone = Some(format!(

@@ -92,7 +92,7 @@ pub(crate) fn apply(draft: &mut RoleDraft<'_>) {
 fn pass_failed(draft: &mut RoleDraft<'_>) {
     draft.pass_failed = true;
     if let Some(failure) = draft.results.iter().find_map(|result| result.failure.as_ref()) {
-        let message = format!("the HPA was unable to compute the replica count: {}", failure.message);
+        let message = format!("the replica count could not be computed: {}", failure.message);
         draft.active = Some(Condition::new(SCALING_ACTIVE, false, failure.reason, message));
     }
 }

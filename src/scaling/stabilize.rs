@@ -106,7 +106,7 @@ const fn reason(current: Replicas, want: Replicas, windows: Windows) -> &'static
 
 fn condition(current: Replicas, want: Replicas, out: Replicas, windows: Windows) -> Condition {
     if out == want {
-        return Condition::new(ABLE_TO_SCALE, true, "ReadyForNewScale", "nothing holds the count back");
+        return Condition::new(ABLE_TO_SCALE, true, "ReadyForNewScale", "no window holds the count back");
     }
     let message = if is_up(current, want, windows) {
         "recent recommendations were lower than the current one, applying the lowest recent recommendation"

@@ -159,6 +159,12 @@ impl Report {
             let conditions = report::readiness(&conditions, self.mode, Vec::new());
             return report::status(&self.before, generation, None, conditions, now);
         };
+        let roles = decided.policy.roles.iter().zip(&decided.observed.observation.roles);
+        for ((role, seen), decided) in roles.zip(&decided.decision.roles) {
+            if let (Some(seen), Some(decided)) = (seen, decided) {
+                conditions.notes.extend(report::notes(&role.name, seen, decided));
+            }
+        }
         let histories = decided.histories(written);
         let told = Told {
             policy: &decided.policy,

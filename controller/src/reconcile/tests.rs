@@ -163,7 +163,7 @@ async fn scales_up_once_and_then_keeps_quiet() {
     insta::assert_yaml_snapshot!(status, @r#"
     conditions:
       - lastTransitionTime: "2027-01-15T08:00:00Z"
-        message: replicas follow the policy
+        message: "replicas follow the policy; decode: 2 of 4 replicas are ready"
         reason: Scaling
         status: "True"
         type: Ready
@@ -305,7 +305,7 @@ async fn the_older_hand_written_policy_counts_and_the_others_say_so() {
         "no pod has told its queue"
     );
     assert_eq!(told[1].1, "Conflict");
-    assert_eq!(told[2].2, "c-old scales this group; delete one of the two");
+    assert_eq!(told[2].2, "this policy is not in force: c-old scales this group; delete one of the two");
 }
 
 #[tokio::test]

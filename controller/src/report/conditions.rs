@@ -1,7 +1,10 @@
 //! Conditions of a group, and how conditions are carried from one status to the next.
 
 use jiff::Timestamp;
-use rbg_autoscaler::{policy::Mode, scaling::Condition};
+use rbg_autoscaler::{
+    policy::Mode,
+    scaling::{Condition, RoleDecision, RoleObservation, Stage},
+};
 
 /// The longest string in a status.
 const MAX_TEXT: usize = 256;
@@ -27,6 +30,8 @@ pub struct Group {
     pub gangless: Option<String>,
     /// Why a role may fall asleep while it still works.
     pub unguarded: Option<String>,
+    /// What else a person would ask of roles whose count is not what their metrics ask for, or whose replicas do not serve.
+    pub notes: Vec<String>,
 }
 
 /// Returns the condition `Ready`.
@@ -56,11 +61,19 @@ fn ready(group: &Group, mode: Mode, decided: &[Condition]) -> Condition {
     }
     match mode {
         Mode::Enforce => match decided.iter().find_map(trouble) {
+            Some((reason @ ("MetricsFailing" | "MetricsPartial"), condition)) => {
+                let message = format!("nothing is lowered until every metric answers: {}", condition.message);
+                Condition::new("Ready", true, reason, message)
+            }
             Some((reason, condition)) => {
                 let message = format!("replicas follow the policy, but {}", condition.message);
                 Condition::new("Ready", true, reason, message)
             }
-            None => Condition::new("Ready", true, "Scaling", "replicas follow the policy"),
+            None => {
+                let notes = group.notes.iter().map(String::as_str);
+                let told: Vec<_> = std::iter::once("replicas follow the policy").chain(notes).collect();
+                Condition::new("Ready", true, "Scaling", told.join("; "))
+            }
         },
         Mode::Recommend => {
             Condition::new("Ready", true, "Recommending", "decisions are reported and not written")
@@ -104,6 +117,19 @@ pub fn readiness(group: &Group, mode: Mode, decided: Vec<Condition>) -> Vec<Cond
         }
     }
     conditions
+}
+
+/// Returns what a person would ask of a role: whether its replicas serve, and what holds its count back.
+pub fn notes(role: &str, seen: &RoleObservation, decided: &RoleDecision) -> Vec<String> {
+    let mut notes = Vec::new();
+    let (wanted, ready) = (decided.desired_replicas.get(), seen.ready_replicas());
+    if usize::try_from(wanted).is_ok_and(|wanted| ready < wanted) {
+        notes.push(format!("{role}: {ready} of {wanted} replicas are ready"));
+    }
+    if let Some(limit) = decided.steps.iter().rev().find(|step| step.stage == Stage::Limit) {
+        notes.push(format!("{role}: {}", limit.message));
+    }
+    notes
 }
 
 /// Gives conditions the time of their last transition, and texts their limit.
@@ -155,6 +181,7 @@ mod tests {
             inline_gone: None,
             gangless: None,
             unguarded: None,
+            notes: Vec::new(),
         };
         let mut told = Vec::new();
         for step in 0..7 {
@@ -187,7 +214,7 @@ mod tests {
             (condition("MetricsHealthy", true, "AllAnswered"), ("Scaling", "replicas follow the policy")),
             (
                 condition("MetricsHealthy", false, "FailedGetPodsMetric"),
-                ("MetricsFailing", "replicas follow the policy, but why"),
+                ("MetricsFailing", "nothing is lowered until every metric answers: why"),
             ),
             (
                 condition("CapacityLimited", true, "RolledBack"),

@@ -75,7 +75,11 @@ pub fn transitions(
                     if was.is_none_or(|was| was.status != is.status || was.reason != is.reason) =>
                 {
                     let reason = is.reason.clone().into_owned();
-                    told.push(happening(Severity::Warning, reason, "Judge", is.message.into_owned()));
+                    let bad = happening(Severity::Warning, reason, "Judge", is.message.into_owned());
+                    // Two conditions may tell of one thing, such as a conflict.
+                    if !told.contains(&bad) {
+                        told.push(bad);
+                    }
                 }
                 (false, true, is) => {
                     let note =
