@@ -88,17 +88,16 @@ async fn applied_again(plane: &ControlPlane) -> Result<()> {
             status.summary.as_deref() == Some("decode=3/3") && status.roles.iter().all(measured)
         })
         .await?;
-    let before = (
-        scene.group("demo").await?["metadata"]["generation"].clone(),
-        scene.policy("p").await?.resource_version(),
-    );
+    let written = async || -> Result<_> {
+        let policy = scene.policy("p").await?;
+        let told = serde_json::to_string(&policy.status)?;
+        Ok((scene.group("demo").await?["metadata"]["generation"].clone(), policy.resource_version(), told))
+    };
+    let before = written().await?;
     let object = manifest("demo", [decode]);
     throughout("neither the group nor the status is written", Duration::from_secs(8), async || {
         scene.apply(object.clone()).await?;
-        let now = (
-            scene.group("demo").await?["metadata"]["generation"].clone(),
-            scene.policy("p").await?.resource_version(),
-        );
+        let now = written().await?;
         ensure!(now == before, "{before:?} became {now:?}");
         Ok(())
     })

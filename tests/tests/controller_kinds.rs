@@ -129,6 +129,7 @@ async fn every_kind_of_metric(scene: &Scene) -> Result<()> {
             json!({"type": "External", "external":
             {"metric": of_role("waiting_in_all", "external"), "target": average("10")}}),
         ),
+        ("total", json!({"name": "queue_length", "target": "10", "role": "object"})),
         ("tokens", json!({"name": "token_utilization", "target": "1"})),
     ];
     let mut roles = Vec::new();
