@@ -28,6 +28,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(2);
 /// How often a standby looks whether the leader still does; the sooner it sees the last renewal, the sooner it takes over.
 const LOOK: Duration = Duration::from_secs(1);
+/// How soon it is tried again after a request that failed: the time until the deadline is for tries, not for pauses.
+const AGAIN: Duration = Duration::from_millis(500);
 /// One request may take this long.
 const REQUEST: Duration = Duration::from_secs(4);
 
@@ -42,9 +44,12 @@ pub struct Election {
 /// Why an election ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ElectionError {
-    /// Somebody else leads now, or the lease could not be renewed in time.
-    #[error("the lease was lost")]
-    Lost,
+    /// Somebody else leads now.
+    #[error("another process holds the lease now")]
+    Taken,
+    /// The lease could not be renewed in time, so somebody else may lead soon.
+    #[error("the lease could not be renewed for {0:?}: the API server did not answer in time")]
+    NotRenewed(Duration),
 }
 
 impl Election {
@@ -83,17 +88,23 @@ impl Election {
                 }
                 Ok(Ok(Attempt::Theirs(_))) if renewed.is_some() => {
                     leads.send_replace(false);
-                    return Err(ElectionError::Lost);
+                    return Err(ElectionError::Taken);
                 }
                 // Not a look later than the end of the lease.
                 Ok(Ok(Attempt::Theirs(rest))) => pause = pause.min(rest),
                 Ok(Ok(Attempt::Moved)) => {}
-                Ok(Err(error)) => warn!(error = cause::chain(&error), "could not ask for the lease"),
-                Err(_) => warn!("could not ask for the lease in time"),
+                Ok(Err(error)) => {
+                    warn!(error = cause::chain(&error), "could not ask for the lease");
+                    pause = AGAIN;
+                }
+                Err(_) => {
+                    warn!(waited = ?REQUEST, "could not ask for the lease in time");
+                    pause = AGAIN;
+                }
             }
-            if renewed.is_some_and(|at| at.elapsed() >= DEADLINE) {
+            if let Some(since) = renewed.map(|at| at.elapsed()).filter(|since| *since >= DEADLINE) {
                 leads.send_replace(false);
-                return Err(ElectionError::Lost);
+                return Err(ElectionError::NotRenewed(since));
             }
             tokio::select! {
                 () = sleep(pause) => {}
