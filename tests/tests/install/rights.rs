@@ -121,3 +121,33 @@ subjects: [{kind: ServiceAccount, name: account}]
     let spare: Vec<_> = spare(&granted, &used).into_iter().map(ToString::to_string).collect();
     assert_eq!(spare, ["get leases.coordination.k8s.io mine", "watch pods. "]);
 }
+
+#[tokio::test]
+async fn an_option_takes_away_just_its_rights() {
+    struct Case {
+        set: &'static str,
+        gone: &'static [&'static str],
+    }
+    let policies = "rolebasedgroupautoscalers.rbg-autoscaler.dev";
+    let cases = [
+        Case { set: "metricsFrom=direct", gone: &[] },
+        Case { set: "controller.directWrites=false", gone: &["patch rolebasedgroups.workloads.x-k8s.io"] },
+        Case { set: "controller.fit=false", gone: &["list nodes.", "watch nodes."] },
+        Case { set: "controller.metricsApis.resource=false", gone: &["list pods.metrics.k8s.io"] },
+        Case { set: "controller.metricsApis.custom=false", gone: &["get *.custom.metrics.k8s.io"] },
+        Case { set: "controller.metricsApis.external=false", gone: &["list *.external.metrics.k8s.io"] },
+        Case { set: "controller.inline=false", gone: &["create P", "delete P", "update P"] },
+    ];
+    let of = async |set: &str| {
+        let rendered = Rendered::chart("rbg-autoscaler", "rbg", &["--set", set]).await.unwrap();
+        granted(&rendered, "rbg-autoscaler-controller")
+    };
+    let whole = of("metricsFrom=prometheus").await;
+    for Case { set, gone } in cases {
+        let some = of(set).await;
+        let more: Vec<_> = some.difference(&whole).collect();
+        assert!(more.is_empty(), "{set} grants {more:?}");
+        let less = whole.difference(&some).map(|right| right.to_string().trim().replace(policies, "P"));
+        assert_eq!(less.collect::<BTreeSet<_>>(), gone.iter().map(ToString::to_string).collect(), "{set}");
+    }
+}
