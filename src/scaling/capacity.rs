@@ -34,6 +34,8 @@ pub(crate) const NO_FIT: &str = "NoFit";
 pub(crate) fn apply(group: &mut GroupDraft<'_>) {
     let mut limited = Limited::default();
     if group.policy.mode != Mode::Disabled {
+        // A partner that the ratio lowered asks for less from here on: its backoff is judged by that.
+        ratio::refit(group);
         for role in 0..group.roles.len() {
             if !roll_back(group, role, &mut limited) {
                 backoff::apply(group, role, &mut limited);

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use super::{
     decision::Stage,
     draft::{Allowance, RateLimit, RoleDraft},
+    history::ScaleEvent,
 };
 use crate::units::{GangSize, GatewayDuration, Replicas};
 
@@ -87,7 +88,8 @@ fn turn(draft: &RoleDraft<'_>, gang: GangSize, allowance: Allowance, up: bool) -
     let wait = period.saturating_mul(gang.get().div_ceil(replicas));
     let words = GatewayDuration::from(wait);
     let per_period = format!("the policy allows {replicas} per {}", GatewayDuration::from(period));
-    let events = draft.past.scale_events.iter().filter(|event| (event.to > event.from) == up);
+    let moved = |event: &&ScaleEvent| if up { event.to > event.from } else { event.to < event.from };
+    let events = draft.past.scale_events.iter().filter(moved);
     let free = events.filter_map(|event| event.time.checked_add(wait).ok()).max();
     match free {
         Some(time) if time > draft.now => {

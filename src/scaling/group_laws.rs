@@ -141,9 +141,10 @@ fn condition<'d>(decision: &'d Decision, name: &str) -> Option<&'d str> {
 
 /// The same 600 cases every time, or as many new ones as `RBGA_LAW_CASES` says.
 fn cases() -> ProptestConfig {
+    let quiet = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     match std::env::var("RBGA_LAW_CASES").ok().and_then(|cases| cases.parse().ok()) {
-        Some(new) => ProptestConfig::with_cases(new),
-        None => ProptestConfig { cases: 600, rng_seed: RngSeed::Fixed(0), ..ProptestConfig::default() },
+        Some(cases) => ProptestConfig { cases, ..quiet },
+        None => ProptestConfig { cases: 600, rng_seed: RngSeed::Fixed(0), ..quiet },
     }
 }
 
@@ -190,4 +191,33 @@ proptest! {
         let again = run(&after);
         prop_assert!(again.writes.is_empty(), "again: {:?}\nfirst: {:#?}\nthen: {:#?}", again.writes, decision, again);
     }
+}
+
+#[test]
+fn a_backoff_is_judged_by_what_the_ratio_leaves_to_ask_for() {
+    let plain = Role {
+        gang: 1,
+        gangs: 1,
+        most: 1,
+        load: None,
+        waiting: 0,
+        loading: 0,
+        waited: 0,
+        rollback: None,
+        rolling_out: false,
+    };
+    // Three of a's four wait for a node; b has nothing to do and may not be raised.
+    let waits = Role {
+        gang: 2,
+        gangs: 2,
+        most: 2,
+        load: Some(21),
+        waiting: 3,
+        rollback: Some((1, 0, 1)),
+        ..plain.clone()
+    };
+    let idle = Role { gangs: 3, most: 4, load: Some(0), ..plain.clone() };
+    let sketch = sketch(&[waits, idle, plain], &[(0, Some((1, 2)))], &[], false, false, (true, false));
+    let decision = run(&sketch);
+    assert_eq!(run(&written(&sketch, &decision)).writes, [], "deciding again");
 }

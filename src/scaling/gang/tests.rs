@@ -117,6 +117,10 @@ fn counts_move_in_whole_gangs() {
             ..case("events of the other direction do not count", 8, 10, held(30, 2), 12)
         },
         Case {
+            events: vec![event(8, 8, -1)],
+            ..case("an event that moved nothing is none", 20, 18, held(4, 2), 16)
+        },
+        Case {
             events: vec![event(4, 8, -60), event(0, 4, -170)],
             due: Some(60),
             ..case("the latest counts: 3 per minute, two periods", 8, 9, held(30, 3), 8)
