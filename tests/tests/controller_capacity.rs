@@ -88,7 +88,7 @@ async fn whole_gangs(plane: &ControlPlane) -> Result<()> {
     scene.pods_are_ready("demo", "decode", 8).await?;
     let history = scene.watch_role("demo", "decode").await?;
     scene.create_policy("p", "demo", policy(4, 1, fit())).await?;
-    // So seldom that what follows within two seconds follows an event.
+    // So seldom that what follows within a few seconds follows an event.
     scene.set_flag("--sync-period", "12s");
     scene.set_flag("--collection-interval", "12s");
     scene.start_controller(&[]).await?;
@@ -107,9 +107,10 @@ async fn whole_gangs(plane: &ControlPlane) -> Result<()> {
     scene.event("p", "NoFit").await?;
 
     grow(&scene, "fit", 8, 4).await?;
-    eventually("the rest follows at once", Duration::from_secs(3), async || {
+    // At once, or one as soon as the first of the new nodes is seen.
+    eventually("the rest follows at once", Duration::from_secs(6), async || {
         let counts = history.counts();
-        ensure!(counts == [1, 2, 4], "{counts:?}");
+        ensure!(counts == [1, 2, 4] || counts == [1, 2, 3, 4], "{counts:?}");
         Ok(Some(()))
     })
     .await?;
