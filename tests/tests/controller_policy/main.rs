@@ -1,5 +1,7 @@
 //! What a policy may say besides a metric and its bounds: hold, schedules, fallback, several metrics.
 
+mod told;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
