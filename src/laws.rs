@@ -29,6 +29,8 @@ fn hold(
         cases: asked.unwrap_or(256),
         failure_persistence: None,
         max_shrink_iters: 4_000,
+        // Some laws look at few of the cases; a long run must not end for that.
+        max_local_rejects: u32::MAX,
         ..Config::default()
     };
     let mut runner = if asked.is_some() {
