@@ -177,10 +177,12 @@ impl World {
         names.map(|name| ObjectKey::new(group.namespace.as_str(), name.as_str()))
     }
 
-    /// Returns every group that exists or that a policy names, in no order.
+    /// Returns every group that exists or that a policy names, by namespace and name: about as they lie in memory.
     pub fn all_groups(&self) -> Vec<ObjectKey> {
         let lonely = self.policies.keys().filter(|key| self.groups.get(key).is_none());
-        self.groups.iter().map(|(key, _)| key).chain(lonely).cloned().collect()
+        let mut keys: Vec<_> = self.groups.iter().map(|(key, _)| key).chain(lonely).cloned().collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// Returns how many objects cannot be decoded.
