@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use jiff::Timestamp;
-use rbg_autoscaler::api::snapshot::{DecisionDocument, ScalingSnapshot};
+use rbg_autoscaler::api::snapshot::{DecisionDocument, DecisionInput, ScalingSnapshot};
 
 use super::{CliError, Output, table};
 
@@ -52,15 +52,9 @@ pub(super) fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let text = read(&options.file, stdin)?;
-    let input = ScalingSnapshot::parse(&text)?.into_input(present())?;
-    for warning in &input.warnings {
-        writeln!(err, "warning: {warning}")?;
-    }
-    let now = input.now;
-    let document = DecisionDocument::new(&input.policy, input.decide());
+    let (input, document) = answer(ScalingSnapshot::parse(&read(&options.file, stdin)?)?, err)?;
     match options.output {
-        Output::Table => out.write_all(table::render(&document, now).as_bytes())?,
+        Output::Table => out.write_all(table::render(&document, input.now).as_bytes())?,
         Output::Yaml => out.write_all(serde_saphyr::to_string(&document)?.as_bytes())?,
         Output::Json => {
             serde_json::to_writer_pretty(&mut *out, &document)?;
@@ -69,6 +63,19 @@ pub(super) fn run(
     }
     out.flush()?;
     Ok(())
+}
+
+/// Decides on a document; what is odd about it goes to `err` as warnings.
+pub(super) fn answer(
+    snapshot: ScalingSnapshot,
+    err: &mut dyn Write,
+) -> Result<(DecisionInput, DecisionDocument), CliError> {
+    let input = snapshot.into_input(present())?;
+    for warning in &input.warnings {
+        writeln!(err, "warning: {warning}")?;
+    }
+    let decision = DecisionDocument::new(&input.policy, input.decide());
+    Ok((input, decision))
 }
 
 pub(super) fn read(path: &str, stdin: &mut dyn Read) -> Result<String, CliError> {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use clap::Args;
-use rbg_autoscaler::api::snapshot::{DecisionDocument, LiveDecision, ScalingSnapshot};
+use rbg_autoscaler::api::snapshot::{LiveDecision, ScalingSnapshot};
 
 use self::{
     account::{Account, Material},
@@ -22,7 +22,7 @@ use self::{
 };
 use super::{
     CliError,
-    decide::{present, read},
+    decide::{answer, present, read},
     live::Cluster,
     snapshot::difference,
 };
@@ -118,11 +118,7 @@ fn write(account: &Account, options: &Options, ink: Ink, out: &mut dyn Write) ->
 fn of_document(text: &str, err: &mut dyn Write) -> Result<Account, CliError> {
     let snapshot = ScalingSnapshot::parse(text)?;
     let metadata = snapshot.autoscaler.metadata.clone();
-    let input = snapshot.into_input(present())?;
-    for warning in &input.warnings {
-        writeln!(err, "warning: {warning}")?;
-    }
-    let decision = DecisionDocument::new(&input.policy, input.decide());
+    let (input, decision) = answer(snapshot, err)?;
     Ok(Account::of(Material {
         namespace: metadata.namespace.unwrap_or_else(|| "default".to_owned()),
         policy: metadata.name.unwrap_or_else(|| input.policy.group.clone()),

@@ -4,7 +4,7 @@ use std::fs;
 
 use rbg_autoscaler::api::{
     autoscaler::RoleBasedGroupAutoscalerStatus,
-    snapshot::{LiveDecision, ScalingSnapshot, TrailPoint},
+    snapshot::{DecisionDocument, LiveDecision, ScalingSnapshot, TrailPoint},
 };
 use serde_json::{Value, json};
 
