@@ -1,6 +1,6 @@
 //! [`App`]: the HTTP surface. Who asks, may they, and which document answers.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -11,7 +11,11 @@ use axum::{
 };
 use http::{HeaderMap, Method, Request, Uri, header};
 use rbg_autoscaler::metrics::collector::{Clock, Collector};
-use tokio::{sync::watch, time::Instant};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 
 use crate::{
     accept::Accept,
@@ -31,6 +35,8 @@ use crate::{
 
 mod health;
 
+/// As many as kube-apiserver has; a source that hangs would otherwise fill the memory.
+const MOST_IN_FLIGHT: usize = 400;
 /// A request that takes longer is given up.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -54,14 +60,28 @@ pub struct App {
     pub telemetry: Telemetry,
     /// Reads the wall clock.
     pub clock: Clock,
+    /// Room for requests under way; who finds none is turned away.
+    pub room: Room,
+}
+
+/// Room for [`MOST_IN_FLIGHT`] requests at once.
+pub struct Room(Semaphore);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Semaphore::new(MOST_IN_FLIGHT))
+    }
 }
 
 /// Returns the service; each request must carry the connection's [`Peer`] as an extension.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/livez", get(health::live))
+        .route("/livez/{check}", get(health::live))
         .route("/healthz", get(health::live))
+        .route("/healthz/{check}", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/readyz/{check}", get(health::ready))
         .fallback(serve)
         .with_state(app)
 }
@@ -74,7 +94,9 @@ async fn serve(
     let started = Instant::now();
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
     let target = Target::parse(uri.path_and_query().map_or("/", |path| path.as_str()));
+    let room = app.room.0.try_acquire();
     let answered = match &target {
+        _ if room.is_err() => Err(too_many()),
         Ok(target) => tokio::time::timeout(DEADLINE, answer(&app, &peer, (method, uri, headers), target))
             .await
             .unwrap_or_else(|_| {
@@ -90,6 +112,11 @@ async fn serve(
     let (api, resource) = labels(&target.unwrap_or_default());
     app.telemetry.answered(api, resource, response.status().as_u16(), started.elapsed());
     response
+}
+
+fn too_many() -> RequestError {
+    let message = "too many requests at once, please try again later".to_owned();
+    RequestError { code: 429, reason: "TooManyRequests", message }
 }
 
 async fn answer(
@@ -108,7 +135,7 @@ async fn answer(
         let body = app.telemetry.text(&app.collector.snapshot(), (app.clock)()).into();
         return Ok(Document { body, content_type: telemetry::CONTENT_TYPE.into(), is_stable: false });
     }
-    let is_pretty = target.first("pretty").is_some_and(|pretty| matches!(pretty, "true" | "1"));
+    let is_pretty = is_pretty(target, headers);
     let accepted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     match Accept::of(accepted, target.segments() == ["apis"]) {
         Accept::Json => {}
@@ -126,9 +153,9 @@ async fn answer(
     let segments = target.segments();
     if segments.len() <= 3 || segments.first().is_some_and(|first| first == "openapi") {
         let discovery = discovery(app);
-        let document = discovery.document(segments);
-        if let Some(document) = document.or_else(|| openapi::document(segments, &discovery.group_versions()))
-        {
+        let served = discovery.group_versions();
+        let document = discovery.document(segments).or_else(|| openapi::document(segments, &served));
+        if let Some(document) = document.or_else(|| about(segments, &served)) {
             return Document::stable(&document, is_pretty);
         }
     }
@@ -142,6 +169,48 @@ async fn answer(
     let made = values(app, question, target).await?;
     app.answers.put(question, &made, &judge);
     Document::values(made.body, is_pretty)
+}
+
+/// As kube-apiserver: when asked for, and for people with a browser or curl.
+fn is_pretty(target: &Target, headers: &HeaderMap) -> bool {
+    if let Some(pretty) = target.first("pretty") {
+        return !matches!(pretty, "false" | "0");
+    }
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    ["curl", "Wget", "Mozilla/5.0"].iter().any(|person| agent.starts_with(person))
+}
+
+/// Which paths there are, and which version this is.
+fn about(segments: &[String], served: &[String]) -> Option<Value> {
+    match segments {
+        [] => {
+            let groups: BTreeSet<&str> =
+                served.iter().filter_map(|version| version.split('/').next()).collect();
+            let mut paths: Vec<String> = [
+                "/apis",
+                "/healthz",
+                "/livez",
+                "/metrics",
+                "/openapi/v2",
+                "/openapi/v3",
+                "/readyz",
+                "/version",
+            ]
+            .map(str::to_owned)
+            .into();
+            paths.extend(groups.iter().map(|group| format!("/apis/{group}")));
+            paths.extend(served.iter().map(|version| format!("/apis/{version}")));
+            paths.sort();
+            Some(json!({"paths": paths}))
+        }
+        [version] if version == "version" => Some(json!({
+            "major": env!("CARGO_PKG_VERSION_MAJOR"),
+            "minor": env!("CARGO_PKG_VERSION_MINOR"),
+            "gitVersion": concat!("v", env!("CARGO_PKG_VERSION")),
+            "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+        })),
+        _ => None,
+    }
 }
 
 /// Makes the answer to a request for values.

@@ -69,6 +69,9 @@ pub fn refusal(error: &RequestError) -> Response {
     if status == StatusCode::UNAUTHORIZED {
         response = response.header(header::WWW_AUTHENTICATE, "Bearer");
     }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response = response.header(header::RETRY_AFTER, "1");
+    }
     finish(response.body(Body::from(reply::status(error))))
 }
 

@@ -13,7 +13,7 @@ use rbg_autoscaler::metrics::{
 };
 use rbg_metrics_adapter::{
     answers::Answers,
-    app::{App, router},
+    app::{App, Room, router},
     authentication::{
         token::{ApiTokenReview, Tokens},
         trust::{Bundle, FrontProxy, Trust},
@@ -138,6 +138,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         answers: Answers::default(),
         telemetry: telemetry.clone(),
         clock,
+        room: Room::default(),
     });
 
     if let Some(file) = options.config {

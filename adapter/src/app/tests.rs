@@ -169,11 +169,31 @@ fn world() -> World {
     let tokens = Tokens::new(Arc::new(OneToken), Duration::from_secs(10));
     let telemetry = Telemetry::default();
     let answers = Answers::default();
-    let app = Arc::new(App { collector, engine, pods, trust, tokens, authorizer, answers, telemetry, clock });
+    let room = Room::default();
+    let app =
+        Arc::new(App { collector, engine, pods, trust, tokens, authorizer, answers, telemetry, clock, room });
     World { app, engines, peer: Arc::new(Peer::new(vec![certificate])) }
 }
 
 impl World {
+    /// The same app once more, to be changed.
+    fn apart(&self) -> App {
+        let app = &self.app;
+        let memory = Memory { allowed: Duration::from_secs(10), denied: Duration::from_secs(10) };
+        App {
+            collector: app.collector.clone(),
+            engine: app.engine.clone(),
+            pods: app.pods.clone(),
+            trust: app.trust.clone(),
+            tokens: Tokens::new(Arc::new(OneToken), Duration::from_secs(10)),
+            authorizer: Authorizer::new(Arc::new(OnlyHpa), memory, Vec::new()),
+            answers: Answers::default(),
+            telemetry: app.telemetry.clone(),
+            clock: app.clock.clone(),
+            room: Room::default(),
+        }
+    }
+
     async fn ask(
         &self,
         path: &str,
@@ -279,15 +299,101 @@ async fn an_outage_of_the_source_is_told_but_does_not_count() {
     let (status, _, body) = world.ask("/readyz?verbose", &[], Arc::new(Peer::default())).await;
     assert_eq!(status, 200);
     insta::assert_snapshot!(body, @r"
+    [+]ping ok
     [+]pods ok
     [+]authentication ok
-    [ ]source is failing: queue_length: prometheus at http://p:9090: connection refused
+    [ ]the source of metrics is failing: queue_length (unreachable)
     [ ]external.metrics.k8s.io is not served: the configuration has no externalRules
     [ ]metrics.k8s.io is not served: the configuration has no resourceRules
     readyz check passed
     ");
     let (_, _, body) = world.ask("/livez?verbose=true", &[], Arc::new(Peer::default())).await;
     assert_eq!(body, "[+]ping ok\nlivez check passed\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_of_health_in_the_forms_of_kube_apiserver() {
+    let world = world();
+    let nobody = Arc::new(Peer::default());
+    for (path, code, want) in [
+        ("/healthz", 200, "ok"),
+        ("/livez/ping", 200, "ok"),
+        ("/healthz/ping", 200, "ok"),
+        ("/readyz/ping", 200, "ok"),
+        ("/readyz/authentication", 200, "ok"),
+        ("/livez/pods", 404, "404 page not found\n"),
+        ("/readyz/prometheus", 404, "404 page not found\n"),
+        ("/livez?verbose", 200, "[+]ping ok\nlivez check passed\n"),
+        ("/livez?verbose=false", 200, "ok"),
+        ("/livez?exclude=ping&verbose", 200, "[+]ping excluded: ok\nlivez check passed\n"),
+        (
+            "/livez?exclude=pong&verbose",
+            200,
+            "[+]ping ok\nwarn: there is no check \"pong\" to exclude\nlivez check passed\n",
+        ),
+    ] {
+        let (status, _, body) = world.ask(path, &[], nobody.clone()).await;
+        assert_eq!((status.as_u16(), body.as_str()), (code, want), "{path}");
+    }
+    let mut unready = world.apart();
+    unready.trust = watch::channel(None).1;
+    let unready = World { app: Arc::new(unready), ..world };
+    let listing = "[+]ping ok\n[+]pods ok\n[-]authentication failed: the ConfigMap of the aggregation layer is not read yet\n\
+        readyz check failed\n";
+    for (path, code, want) in [
+        ("/readyz", 503, listing),
+        ("/readyz/pods", 200, "ok"),
+        (
+            "/readyz/authentication",
+            503,
+            "authentication failed: the ConfigMap of the aggregation layer is not read yet\n",
+        ),
+        ("/readyz?exclude=authentication", 200, "ok"),
+        ("/livez", 200, "ok"),
+    ] {
+        let (status, _, body) = unready.ask(path, &[], nobody.clone()).await;
+        assert_eq!((status.as_u16(), body.as_str()), (code, want), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_no_room_is_told_to_come_back() {
+    let world = world();
+    let path = format!("{V2}/namespaces/a/pods/*/queue_length");
+    let all = world.app.room.0.try_acquire_many(400).expect("nobody is there");
+    let (status, headers, body) = world.ask(&path, &[("x-remote-user", "hpa")], world.peer.clone()).await;
+    assert_eq!((status, headers[header::RETRY_AFTER].as_bytes()), (StatusCode::TOO_MANY_REQUESTS, &b"1"[..]));
+    assert!(body.contains(r#""reason":"TooManyRequests""#), "{body}");
+    assert_eq!(world.ask("/livez", &[], world.peer.clone()).await.0, 200, "probes are not turned away");
+    drop(all);
+    assert!(world.get(&path).await.starts_with("200 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_find_their_way() {
+    let world = world();
+    let paths = world.get("/").await;
+    for path in ["/apis/custom.metrics.k8s.io/v1beta2", "/apis", "/readyz", "/openapi/v3"] {
+        assert!(paths.contains(&format!("{path:?}")), "{paths}");
+    }
+    assert!(!paths.contains(EXTERNAL_GROUP), "what is not served is not listed: {paths}");
+    let version = world.get("/version").await;
+    assert!(version.contains(concat!(r#""gitVersion":"v"#, env!("CARGO_PKG_VERSION"))), "{version}");
+    assert_eq!(world.ask("/version", &[("x-remote-user", "joe")], world.peer.clone()).await.0, 403);
+    for (agent, query, is_pretty) in [
+        ("curl/8.5.0", "", true),
+        ("Mozilla/5.0 (X11)", "", true),
+        ("curl/8.5.0", "?pretty=false", false),
+        ("kubectl/v1.35", "", false),
+        ("kubectl/v1.35", "?pretty", true),
+        ("kubectl/v1.35", "?pretty=1", true),
+    ] {
+        let headers = [("x-remote-user", "hpa"), ("user-agent", agent)];
+        for path in [V2.to_owned(), format!("{V2}/namespaces/a/pods/*/qps")] {
+            let (_, _, body) = world.ask(&format!("{path}{query}"), &headers, world.peer.clone()).await;
+            assert_eq!(body.starts_with("{\n  "), is_pretty, "{agent} {path}{query}: {body}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

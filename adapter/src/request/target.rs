@@ -39,6 +39,11 @@ impl Target {
         self.query.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
+    /// Returns all values of a query parameter.
+    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.query.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
     /// Returns the selector in a query parameter; everything when it is absent or empty.
     pub fn selector(&self, key: &str) -> Result<Selector, RequestError> {
         Ok(Selector::parse(self.first(key).unwrap_or(""))?)
