@@ -63,7 +63,8 @@ fn read(text: &str) -> Result<Value, InputError> {
             budget.max_total_scalar_bytes = 1 << 30;
             budget.max_reader_input_bytes = None;
         }
-        serde_saphyr::from_str_with_options(text, options)
+        serde_saphyr::from_str_with_options(text, options.clone())
+            .or_else(|error| alone(text, options).ok_or(error))
             .map_err(|error| problem("document", no_yaml(&error.to_string())))?
     };
     match value {
@@ -73,6 +74,13 @@ fn read(text: &str) -> Result<Value, InputError> {
         }
         _ => Err(problem("document", "is no mapping; write a ScalingSnapshot with autoscaler and roles")),
     }
+}
+
+/// The one document that stands between empty ones, as a `---` at the end leaves them.
+fn alone(text: &str, options: serde_saphyr::Options) -> Option<Value> {
+    let mut documents = serde_saphyr::from_multiple_with_options(text, options).ok()?;
+    let document = documents.pop();
+    document.filter(|_| documents.is_empty())
 }
 
 /// The reader's complaint without advice that is for programmers.

@@ -39,6 +39,26 @@ fn answers_in_three_forms() {
     assert!(table.contains("Write decode: 2 → 4"), "{table}");
 }
 
+#[test]
+fn empty_documents_around_the_one_are_passed_over() {
+    let (_, want, _) = decide(DOCUMENT, "json");
+    for (before, after) in [
+        ("", "---\n"),
+        ("", "---"),
+        ("", "...\n---\n# the end\n"),
+        ("---\n", "---\n---\n"),
+        ("---\n---\n", ""),
+    ] {
+        let (code, found, err) = decide(&format!("{before}{DOCUMENT}{after}"), "json");
+        assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""), "{before:?}, {after:?}");
+        assert_eq!(found, want, "{before:?}, {after:?}");
+    }
+    for after in ["---\n{}", "---\nroles: {}", "---\nnow: ["] {
+        let (code, out, _) = decide(&format!("{DOCUMENT}{after}"), "json");
+        assert_eq!((code, out.as_str()), (ExitCode::from(2), ""), "{after:?}");
+    }
+}
+
 /// Decides on the document with one text replaced, and wants a complaint.
 fn refused(from: &str, to: &str, says: &str) {
     let document = DOCUMENT.replace(from, to);
