@@ -56,6 +56,8 @@ pub(crate) struct RoleDraft<'a> {
     pub shortages: Vec<&'static str>,
     /// The wake signal that does not answer, in words.
     pub silent_wake: Option<String>,
+    /// The number that reached `capacity`; none before.
+    pub offered: Option<Replicas>,
     /// What `capacity` lets the role have, where it asks for more.
     pub cap: Option<Replicas>,
     /// Where pods of new replicas were placed, by the count that they belong to.
@@ -66,7 +68,43 @@ pub(crate) struct RoleDraft<'a> {
     pub due: Due,
 }
 
-impl RoleDraft<'_> {
+impl<'a> RoleDraft<'a> {
+    /// Returns the decision to keep the count, which no stage has looked at yet.
+    pub fn begin(
+        policy: &'a RolePolicy,
+        settings: &'a Settings,
+        seen: &'a RoleObservation,
+        past: &'a RoleHistory,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            policy,
+            settings,
+            seen,
+            past,
+            now,
+            bounds: policy.bounds,
+            schedule: None,
+            state: RoleState::Active,
+            proposal: Proposal::keep(seen.spec_replicas),
+            recommended: seen.spec_replicas,
+            results: Vec::new(),
+            pass_failed: false,
+            in_fallback: false,
+            rate: RateLimit::None,
+            able: None,
+            active: None,
+            limited: None,
+            shortages: Vec::new(),
+            silent_wake: None,
+            offered: None,
+            cap: None,
+            placed: Vec::new(),
+            next: past.clone(),
+            due: Due::nothing(now),
+        }
+    }
+
     /// The count that the group asks for.
     pub const fn current(&self) -> Replicas {
         self.seen.spec_replicas
@@ -227,31 +265,7 @@ impl<'a> GroupDraft<'a> {
         let roles = policy.roles.iter().enumerate().map(|(index, role)| {
             let seen_role = seen.roles.get(index)?.as_ref()?;
             let past = history.get(index).unwrap_or(&NEVER_SEEN);
-            Some(RoleDraft {
-                policy: role,
-                settings: &seen.settings,
-                seen: seen_role,
-                past,
-                now,
-                bounds: role.bounds,
-                schedule: None,
-                state: RoleState::Active,
-                proposal: Proposal::keep(seen_role.spec_replicas),
-                recommended: seen_role.spec_replicas,
-                results: Vec::new(),
-                pass_failed: false,
-                in_fallback: false,
-                rate: RateLimit::None,
-                able: None,
-                active: None,
-                limited: None,
-                shortages: Vec::new(),
-                silent_wake: None,
-                cap: None,
-                placed: Vec::new(),
-                next: past.clone(),
-                due: Due::nothing(now),
-            })
+            Some(RoleDraft::begin(role, &seen.settings, seen_role, past, now))
         });
         Self {
             policy,

@@ -3,10 +3,7 @@
 //! Pass one raises poor sides, pass two lowers rich ones (see [`balance`]); `capacity` runs pass two once more. What
 //! the text leaves open:
 //!
-//! - What `capacity` keeps from a role, nobody is raised for: pass one is made again with what those roles are left with,
-//!   and a role that it raised before goes back to what it asks for now, never below its floor. Otherwise partners would
-//!   get GPUs for replicas that do not come, and the next decision would take them away again. The same goes for replicas
-//!   that a role only kept (a window held them, its formula asks for fewer) and that pass two takes.
+//! - What `capacity` keeps from a role, nobody is raised for, and what roles were raised for that goes back (see [`refit`]).
 //! - A role that the group lacks, or that is disabled, takes no part: its ratios are suspended. If the counts violate
 //!   one nevertheless, `RatioSatisfied` says so.
 //! - "Never below running replicas" protects the highest replica with all its pods running, and so all below it: the
@@ -17,11 +14,13 @@
 //! - `RatioSatisfied` is judged on the final numbers and names, for each pair that misses, what stopped either side.
 
 mod balance;
+mod refit;
 mod verdict;
 
 use std::cmp::Reverse;
 
 pub(crate) use balance::{Balance, Demand, Side};
+pub(crate) use refit::{is_raised, refit};
 pub(crate) use verdict::judge;
 
 use super::{
@@ -45,79 +44,6 @@ pub(crate) fn apply(group: &mut GroupDraft<'_>) {
     let raised = balance.clone();
     balance.lower();
     change(group, &raised, &balance);
-}
-
-/// Takes back what was raised for roles that capacity cut, and runs pass two once more.
-pub(crate) fn refit(group: &mut GroupDraft<'_>) {
-    if group.policy.ratios.is_empty() {
-        return;
-    }
-    unraise(group);
-    let before = balance(group);
-    let mut balance = before.clone();
-    balance.lower();
-    change(group, &before, &balance);
-}
-
-/// Lets roles go back to what pass one would have raised them to, had capacity's cuts been known.
-fn unraise(group: &mut GroupDraft<'_>) {
-    let Some(mut asked) = group.asked.clone() else { return };
-    let mut cut: Vec<usize> = Vec::new();
-    for (role, (side, draft)) in asked.sides.iter_mut().zip(&group.roles).enumerate() {
-        let (Some(side), Some(draft)) = (side, draft) else { continue };
-        let cap = draft.cap.map(|cap| cap.min(draft.proposal.replicas)).or_else(|| kept(draft, *side));
-        if let Some(left) = cap {
-            // A count off the grid is not lowered to it here: it counts as the next multiple.
-            (side.replicas, side.high) =
-                (side.replicas.min(left), side.high.min(side.gang.ceil_to_gang(left)));
-            cut.push(role);
-        }
-    }
-    if cut.is_empty() || !asked.raise() {
-        return;
-    }
-    let policy = group.policy;
-    for (role, draft) in group.roles.iter_mut().enumerate() {
-        let (Some(draft), Some(side)) = (draft, asked.side(role)) else { continue };
-        let (from, to) = (draft.proposal.replicas, draft.proposal.allowed(side.replicas));
-        if to < from && is_raised(draft, Some(side)) {
-            draft.proposal.move_to(Stage::Ratio, to, LOWERED, || {
-                let name = &draft.policy.name;
-                format!("{}: {name} {from} → {to}", lacking(policy, &asked, &cut, role))
-            });
-        }
-    }
-}
-
-/// What is left of a role that only kept what it has, while its formula asks for less, and lost some of it to pass two.
-fn kept(draft: &RoleDraft<'_>, asked: Side) -> Option<Replicas> {
-    let (number, gang) = (draft.proposal.replicas, draft.policy.gang);
-    let lost = number < asked.replicas && asked.replicas <= gang.ceil_to_gang(draft.current());
-    let left = number.max(gang.ceil_to_gang(draft.recommended));
-    (lost && left < asked.replicas).then_some(left)
-}
-
-/// Whether pass one raised a role, and it still stands above what it asked for.
-pub(crate) fn is_raised(draft: &RoleDraft<'_>, asked: Option<Side>) -> bool {
-    draft.proposal.steps.iter().any(|step| step.reason == RAISED)
-        && asked.is_some_and(|asked| draft.proposal.replicas > asked.replicas)
-}
-
-/// Why a role is no longer raised: `prefill gets no more than 6`.
-fn lacking(policy: &Policy, asked: &Balance, cut: &[usize], role: usize) -> String {
-    let of_mine =
-        |other: &&usize| asked.demands().iter().any(|demand| demand.poor == role && demand.rich == **other);
-    let mut partners: Vec<_> = cut.iter().filter(of_mine).collect();
-    if partners.is_empty() {
-        partners = cut.iter().filter(|other| **other != role).collect();
-    }
-    let words = partners.into_iter().filter_map(|other| {
-        let name = &policy.roles.get(*other)?.name;
-        Some(format!("{name} gets no more than {}", asked.side(*other)?.replicas))
-    });
-    let mut words: Vec<_> = words.collect();
-    words.sort_unstable();
-    words.join(", ")
 }
 
 /// The numbers of the group as the two passes see them.
