@@ -35,7 +35,8 @@ pub(crate) struct Windows {
     pub up: Option<Duration>,
     /// Over which the highest recommendation counts.
     pub down: Duration,
-    /// Whether an entry exactly at the edge of the down window still counts (without behavior it does).
+    /// Whether an entry exactly at the edge of the down window still counts (without behavior it does, but for a window
+    /// of zero: what the HPA stored before it decided is older than its decision).
     pub down_edge_counts: bool,
 }
 
@@ -47,7 +48,7 @@ impl Windows {
 
     /// Whether the down window holds a recommendation.
     pub fn down_holds(&self, entry: &Recommendation, now: Timestamp) -> bool {
-        if self.down_edge_counts {
+        if self.down_edge_counts && !self.down.is_zero() {
             return now.checked_sub(self.down).is_ok_and(|edge| entry.time >= edge);
         }
         is_younger(entry.time, self.down, now)
@@ -166,6 +167,7 @@ mod tests {
                 given: &[(3, 0), (5, 0)],
                 want: &[(3, 0), (5, 0)],
             },
+            Case { name: "a window of zero holds nothing", up: None, down: 0, given: &[(8, 0)], want: &[] },
         ];
         for Case { name, up, down, given, want } in cases {
             let windows = Windows {
