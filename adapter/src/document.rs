@@ -3,12 +3,14 @@
 use std::{
     borrow::Cow,
     hash::{DefaultHasher, Hash, Hasher},
+    io::Write as _,
 };
 
 use axum::{
     body::{Body, Bytes},
     response::Response,
 };
+use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
@@ -16,6 +18,9 @@ use crate::{reply, request::RequestError};
 
 /// The content type of everything but aggregated discovery and our own metrics.
 pub const JSON: &str = "application/json";
+
+/// Longer answers are compressed for who takes that, as kube-apiserver does.
+const WORTH_COMPRESSING: usize = 128 * 1024;
 
 /// Bytes to send, and what they are.
 pub struct Document {
@@ -58,8 +63,36 @@ impl Document {
                 return finish(response.status(StatusCode::NOT_MODIFIED).body(Body::empty()));
             }
         }
-        finish(response.body(Body::from(self.body)))
+        let packed = if takes_gzip(asked) { packed(&self.body) } else { None };
+        match packed {
+            Some(packed) => finish(
+                response
+                    .header(header::CONTENT_ENCODING, "gzip")
+                    .header(header::VARY, "Accept-Encoding")
+                    .body(Body::from(packed)),
+            ),
+            None => finish(response.body(Body::from(self.body))),
+        }
     }
+}
+
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let encodings = asked.get(header::ACCEPT_ENCODING).and_then(|encodings| encodings.to_str().ok());
+    encodings.into_iter().flat_map(|encodings| encodings.split(',')).any(|encoding| {
+        let (name, weight) = encoding.split_once(';').unwrap_or((encoding, ""));
+        name.trim().eq_ignore_ascii_case("gzip")
+            && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+    })
+}
+
+/// Compresses what is worth it, as fast as can be.
+fn packed(body: &[u8]) -> Option<Vec<u8>> {
+    if body.len() < WORTH_COMPRESSING {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok()
 }
 
 /// Returns the response of a failure.
@@ -83,4 +116,46 @@ fn write(value: &Value, is_pretty: bool) -> Result<Vec<u8>, RequestError> {
 /// Fails for malformed headers only, and ours are fixed.
 fn finish(response: Result<Response, http::Error>) -> Response {
     response.unwrap_or_else(|_| Response::new(Body::empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::GzDecoder;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn long_answers_are_compressed_for_who_takes_that() {
+        let long = "metrics ".repeat(20_000);
+        for (encodings, text, is_packed) in [
+            ("gzip", long.as_str(), true),
+            ("deflate, GZIP;q=0.5", &long, true),
+            ("gzip;q=0", &long, false),
+            ("identity", &long, false),
+            ("", &long, false),
+            ("gzip", "short", false),
+        ] {
+            for is_stable in [false, true] {
+                let asked =
+                    HeaderMap::from_iter([(header::ACCEPT_ENCODING, encodings.parse().expect("a value"))]);
+                let body = Bytes::copy_from_slice(text.as_bytes());
+                let response = Document { body, content_type: JSON.into(), is_stable }.response(&asked);
+                let encoding = response.headers().get(header::CONTENT_ENCODING).cloned();
+                assert_eq!(encoding.is_some(), is_packed, "{encodings}: {} bytes", text.len());
+                assert_eq!(response.headers().contains_key(header::ETAG), is_stable);
+                let sent = response.into_body().collect().await.expect("a body").to_bytes();
+                let mut read = String::new();
+                if is_packed {
+                    assert!(sent.len() < text.len() / 10);
+                    GzDecoder::new(&*sent).read_to_string(&mut read).expect("gzip");
+                } else {
+                    read = String::from_utf8(sent.into()).expect("text");
+                }
+                assert!(read == text, "{encodings}");
+            }
+        }
+    }
 }

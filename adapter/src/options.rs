@@ -13,7 +13,7 @@ pub use namespaced_name::NamespacedName;
 
 /// Serves LLM metrics to the Horizontal Pod Autoscaler as custom.metrics.k8s.io.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "rbg-metrics-adapter", version, after_help = EXAMPLES)]
+#[command(name = "rbg-metrics-adapter", version, after_help = EXAMPLES, args_override_self = true)]
 pub struct Options {
     /// Where metrics come from: Prometheus, or the pods themselves, scraped by this program.
     #[arg(long, value_enum, default_value_t = MetricsFrom::Prometheus, value_name = "SOURCE")]
@@ -296,5 +296,151 @@ mod tests {
         assert_eq!(options.prometheus.prometheus_verb, Verb::Post);
         assert_eq!(foreign, ["--audit-log-path", "--profiling"]);
         assert!(Options::parse_foreign(["adapter", "--frobnicate"].map(OsString::from)).is_err());
+    }
+
+    /// As the charts of others write them: a flag of the chart and then the user's own, values that nobody has set.
+    #[test]
+    fn the_last_of_a_flag_counts_and_an_empty_one_does_not() {
+        let (options, foreign) = parse(&[
+            "adapter",
+            "--metrics-relist-interval=1m",
+            "--v=4",
+            "--metrics-relist-interval=30s",
+            "--v=6",
+            "--config=",
+            "--prometheus-auth-config=",
+            "--prometheus-token-file=",
+            "--client-ca-file=",
+            "--requestheader-allowed-names=",
+            "--tls-min-version=",
+            "--tls-cipher-suites=",
+            "--authorization-always-allow-paths=",
+        ]);
+        assert_eq!((options.metrics_relist_interval, options.verbosity), (Duration::from_secs(30), 6));
+        assert_eq!((options.config, options.prometheus.prometheus_auth_config), (None, None));
+        assert_eq!((options.prometheus.prometheus_token_file, options.access.client_ca_file), (None, None));
+        assert!(options.access.requestheader_allowed_names.is_empty(), "any name, as upstream");
+        assert_eq!(options.access.authorization_always_allow_paths, [""], "no path at all");
+        assert_eq!(foreign, ["--tls-cipher-suites"]);
+    }
+
+    /// With the values that they have by default, mostly.
+    const FLAGS: &[&str] = &[
+        "config=/etc/adapter/config.yaml",
+        "prometheus-url=https://localhost",
+        "prometheus-auth-incluster=false",
+        "prometheus-auth-config=",
+        "prometheus-ca-file=",
+        "prometheus-client-tls-cert-file=",
+        "prometheus-client-tls-key-file=",
+        "prometheus-token-file=",
+        "prometheus-header=a=b",
+        "prometheus-verb=GET",
+        "metrics-relist-interval=10m0s",
+        "metrics-max-age=0s",
+        "disable-http2=false",
+        "lister-kubeconfig=",
+        "discovery-interval=0s",
+        "client-qps=5",
+        "client-burst=10",
+        "bind-address=0.0.0.0",
+        "secure-port=443",
+        "cert-dir=apiserver.local.config/certificates",
+        "tls-cert-file=",
+        "tls-private-key-file=",
+        "tls-cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA,TLS_AES_128_GCM_SHA256",
+        "tls-min-version=VersionTLS12",
+        "tls-sni-cert-key=a.crt,a.key",
+        "http2-max-streams-per-connection=0",
+        "permit-port-sharing=false",
+        "permit-address-sharing=false",
+        "authentication-kubeconfig=",
+        "authentication-skip-lookup=false",
+        "authentication-token-webhook-cache-ttl=10s",
+        "authentication-tolerate-lookup-failure=false",
+        "client-ca-file=",
+        "requestheader-allowed-names=",
+        "requestheader-client-ca-file=",
+        "requestheader-username-headers=x-remote-user",
+        "requestheader-group-headers=x-remote-group",
+        "requestheader-extra-headers-prefix=x-remote-extra-",
+        "authorization-kubeconfig=",
+        "authorization-always-allow-paths=/healthz,/readyz,/livez",
+        "authorization-webhook-cache-authorized-ttl=10s",
+        "authorization-webhook-cache-unauthorized-ttl=10s",
+        "audit-policy-file=",
+        "audit-log-path=-",
+        "audit-log-maxage=0",
+        "audit-log-maxbackup=0",
+        "audit-log-maxsize=0",
+        "audit-log-format=json",
+        "audit-log-compress=false",
+        "audit-log-mode=blocking",
+        "audit-log-version=audit.k8s.io/v1",
+        "audit-log-batch-buffer-size=10000",
+        "audit-log-batch-max-size=1",
+        "audit-log-batch-max-wait=0s",
+        "audit-log-batch-throttle-burst=0",
+        "audit-log-batch-throttle-enable=false",
+        "audit-log-batch-throttle-qps=0",
+        "audit-log-truncate-enabled=false",
+        "audit-log-truncate-max-batch-size=10485760",
+        "audit-log-truncate-max-event-size=102400",
+        "audit-webhook-config-file=",
+        "audit-webhook-initial-backoff=10s",
+        "audit-webhook-mode=batch",
+        "audit-webhook-version=audit.k8s.io/v1",
+        "audit-webhook-batch-buffer-size=10000",
+        "audit-webhook-batch-max-size=400",
+        "audit-webhook-batch-max-wait=30s",
+        "audit-webhook-batch-throttle-burst=15",
+        "audit-webhook-batch-throttle-enable=true",
+        "audit-webhook-batch-throttle-qps=10",
+        "audit-webhook-truncate-enabled=false",
+        "audit-webhook-truncate-max-batch-size=10485760",
+        "audit-webhook-truncate-max-event-size=102400",
+        "profiling=true",
+        "contention-profiling=false",
+        "debug-socket-path=",
+        "enable-priority-and-fairness=false",
+        "feature-gates=",
+        "v=0",
+        "vmodule=",
+        "log-flush-frequency=5s",
+        "logtostderr=true",
+        "alsologtostderr=false",
+        "log-backtrace-at=:0",
+        "log-dir=",
+        "log-file=",
+        "log-file-max-size=1800",
+        "one-output=false",
+        "add-dir-header=false",
+        "skip-headers=false",
+        "skip-log-headers=false",
+        "stderrthreshold=2",
+    ];
+
+    /// Each with the value that it has by default, and the switches without one as well.
+    #[test]
+    fn every_flag_of_prometheus_adapter_is_taken() {
+        let mut arguments = vec!["adapter".to_owned()];
+        arguments.extend(FLAGS.iter().map(|flag| format!("--{flag}")));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let (options, _) = parse(&arguments);
+        assert_eq!(options.config.as_deref(), Some(std::path::Path::new("/etc/adapter/config.yaml")));
+        let switches = FLAGS.iter().filter(|flag| flag.ends_with("=true") || flag.ends_with("=false"));
+        for switch in switches {
+            let name = switch.split('=').next().unwrap_or_default();
+            let (options, _) = parse(&["adapter", &format!("--{name}"), "--secure-port=7443"]);
+            assert_eq!(options.serving.secure_port, 7443, "--{name} takes no value");
+        }
+        for flag in FLAGS
+            .iter()
+            .filter(|flag| !flag.ends_with("=true") && !flag.ends_with("=false") && !flag.ends_with('='))
+        {
+            let (name, value) = flag.split_once('=').unwrap_or_default();
+            let (options, _) = parse(&["adapter", &format!("--{name}"), value, "--bind-address=::1"]);
+            assert!(options.ignored.is_empty(), "--{name} takes the next argument as its value");
+        }
     }
 }

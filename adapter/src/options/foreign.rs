@@ -58,6 +58,9 @@ const WITH_VALUE: &[&str] = &[
 /// Flags that are set by everybody who deploys prometheus-adapter and whose loss nobody needs to hear of.
 const SILENT: &[&str] = &["discovery-interval"];
 
+/// Our flags for which an empty value says something: nobody, rather than the default.
+const MAY_BE_EMPTY: &[&str] = &["authorization-always-allow-paths"];
+
 /// Returns the arguments that are ours, underscores in flags' names turned to dashes, and the foreign flags.
 pub fn split(arguments: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, Vec<Foreign>) {
     let (mut own, mut foreign) = (Vec::new(), Vec::new());
@@ -74,6 +77,10 @@ pub fn split(arguments: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, V
         let has_value = WITH_VALUE.contains(&name.as_str())
             || (!is_switch && (name.starts_with("audit-log-") || name.starts_with("audit-webhook-")));
         if !is_switch && !has_value {
+            // An empty text is what prometheus-adapter's flags are when nobody sets them.
+            if value == Some("") && !MAY_BE_EMPTY.contains(&name.as_str()) {
+                continue;
+            }
             own.push(value.map_or_else(|| format!("--{name}"), |value| format!("--{name}={value}")).into());
             continue;
         }
