@@ -248,6 +248,7 @@ mod tests {
         let samples = [("a", "p", Sample { value: MilliValue::ZERO, time: at(1_800_000_000) })];
         let reading = Reading {
             window: Duration::ZERO,
+            fold: rbg_autoscaler::metrics::Fold::Sum,
             asked_at: at(1_800_000_000),
             samples: Arc::new(samples.into_iter().collect()),
             error: None,

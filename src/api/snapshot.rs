@@ -175,6 +175,9 @@ pub struct ReadingSnapshot {
     /// Samples of pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<Vec<SampleSnapshot>>,
+    /// How the samples of several pods of one replica become one; by the metric's name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<FoldSnapshot>,
     /// Values that are summed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<MilliValue>>,
@@ -202,6 +205,16 @@ pub struct ReadingSnapshot {
     /// The trend of the work, in replicas' worth per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slope_per_second: Option<String>,
+}
+
+/// How the samples of several pods of one replica become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FoldSnapshot {
+    /// The sum: queue lengths, rates.
+    Sum,
+    /// The largest: shares and latencies.
+    Max,
 }
 
 /// A rate over two windows.

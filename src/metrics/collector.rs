@@ -404,11 +404,13 @@ fn by_name(signals: impl IntoIterator<Item = Arc<Signal>>) -> HashMap<String, Ar
 fn note(readings: &mut HashMap<String, Reading>, done: Done) {
     let reading = readings.entry(done.signal.name.clone()).or_insert_with(|| Reading {
         window: done.signal.window,
+        fold: done.signal.fold,
         asked_at: done.at,
         samples: Arc::default(),
         error: None,
     });
     reading.window = done.signal.window;
+    reading.fold = done.signal.fold;
     reading.asked_at = done.at;
     match done.result {
         Ok(answer) => {

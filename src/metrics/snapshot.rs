@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{metrics::SourceError, units::MilliValue};
+use crate::{
+    metrics::{Fold, SourceError},
+    units::MilliValue,
+};
 
 /// A sample older than this is missing.
 pub const STALE_AFTER: Duration = Duration::from_secs(60);
@@ -95,6 +98,8 @@ impl<'a> FromIterator<(&'a str, &'a str, Sample)> for PodSamples {
 pub struct Reading {
     /// The time the numbers are taken over; zero for a gauge.
     pub window: Duration,
+    /// How the values of several pods of one replica become one.
+    pub fold: Fold,
     /// The instant of the last query, answered or not.
     pub asked_at: Timestamp,
     /// The samples of the last answered query.
@@ -157,6 +162,7 @@ mod tests {
         };
         let reading = Reading {
             window: Duration::ZERO,
+            fold: Fold::Sum,
             asked_at: at(15),
             samples: Arc::new([("ns", "p", sample)].into_iter().collect()),
             error: Some(error.clone()),

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use kube::{Client, Resource, client::Body, core::DeserializeGuard, runtime::watcher::Event};
 use rbg_autoscaler::{
     api::{autoscaler::RoleBasedGroupAutoscaler, rbg},
-    metrics::{PodSamples, Reading, Sample, Snapshot},
+    metrics::{Fold, PodSamples, Reading, Sample, Snapshot},
     units::MilliValue,
 };
 use rbg_autoscaler_controller::{
@@ -81,7 +81,7 @@ impl Fleet {
                 }
             }
             let (samples, window) = (Arc::new(samples), std::time::Duration::ZERO);
-            (signal.to_owned(), Reading { window, asked_at: now, samples, error: None })
+            (signal.to_owned(), Reading { window, fold: Fold::Sum, asked_at: now, samples, error: None })
         });
         let known: HashSet<_> = SIGNALS.iter().map(|(signal, _)| (*signal).to_owned()).collect();
         Metrics { snapshot: Arc::new(readings.into_iter().collect::<Snapshot>()), known: Arc::new(known) }

@@ -5,14 +5,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rbg_autoscaler::api::autoscaler::{API_VERSION, KIND, RoleBasedGroupAutoscaler};
 use rbg_autoscaler::{
     api::snapshot::{
-        AutoscalerObject, CapacitySnapshot, ReadingSnapshot, RoleSnapshot, SampleSnapshot, ScalingSnapshot,
-        SnapshotSettings, TemplateSnapshot,
+        AutoscalerObject, CapacitySnapshot, FoldSnapshot, ReadingSnapshot, RoleSnapshot, SampleSnapshot,
+        ScalingSnapshot, SnapshotSettings, TemplateSnapshot,
     },
+    metrics,
     policy::{Metric, MetricSource, RolePolicy},
     scaling::{RoleHistory, RoleObservation},
 };
 
-use super::{Observed, Scene};
+use super::{Observed, Scene, readings::by};
 use crate::ask::Place;
 
 impl Scene<'_> {
@@ -97,6 +98,11 @@ impl Scene<'_> {
             window: Some(signal.window.into()),
             ..SampleSnapshot::default()
         });
-        Some(ReadingSnapshot { samples: Some(samples.collect()), ..ReadingSnapshot::default() })
+        let by_name = matches!(metric.source, MetricSource::Signal { fold } if fold == by(signal));
+        let fold = (!by_name).then_some(match signal.fold {
+            metrics::Fold::Sum => FoldSnapshot::Sum,
+            metrics::Fold::Max => FoldSnapshot::Max,
+        });
+        Some(ReadingSnapshot { samples: Some(samples.collect()), fold, ..ReadingSnapshot::default() })
     }
 }

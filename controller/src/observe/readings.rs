@@ -3,7 +3,7 @@
 use rbg_autoscaler::{
     api::replica::{ReplicaFold, RolePod},
     metrics::{self, Sample as PodSample},
-    policy::{Metric, MetricSource, RolePolicy, WakeSignal},
+    policy::{Fold, Metric, MetricSource, RolePolicy, WakeSignal},
     scaling::{Reading, Sample, Total},
 };
 
@@ -22,12 +22,12 @@ impl Scene<'_> {
         fold: &ReplicaFold<'_>,
     ) -> Reading {
         match &metric.source {
-            MetricSource::Signal { fold: by } => match self.signal(&metric.name) {
+            MetricSource::Signal { .. } => match self.signal(&metric.name) {
                 Ok(signal) => {
                     let samples = self.samples(signal, &role.name);
                     let listed = !samples.is_empty();
                     let samples = samples.into_iter().map(|(pod, sample)| (pod, with_window(sample, signal)));
-                    Reading::Replicas(fold.join(samples, *by, listed))
+                    Reading::Replicas(fold.join(samples, by(signal), listed))
                 }
                 Err(failure) => Reading::Failed(failure),
             },
@@ -105,6 +105,14 @@ impl Scene<'_> {
                 is_of_this_pod.then_some((pod.name().as_ref(), sample))
             })
             .collect()
+    }
+}
+
+/// How the pods of one replica combine: as the signal says, which may be the user's own.
+pub(super) fn by(signal: &metrics::Reading) -> Fold {
+    match signal.fold {
+        metrics::Fold::Sum => Fold::Sum,
+        metrics::Fold::Max => Fold::Max,
     }
 }
 

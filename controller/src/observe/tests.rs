@@ -72,6 +72,7 @@ fn metrics_of(samples: &[(&str, i64, i64)], error: Option<metrics::SourceError>)
         .collect();
     let reading = metrics::Reading {
         window: std::time::Duration::ZERO,
+        fold: metrics::Fold::Sum,
         asked_at: at(100),
         samples: Arc::new(samples),
         error,
@@ -120,6 +121,30 @@ fn samples_are_joined_to_live_pods_and_stale_ones_left_out() {
         "stale, of an earlier pod, silent; no stray"
     );
     assert_eq!(observed.targets, [Some(Ok(Target::Group { place: 0 }))]);
+}
+
+#[test]
+fn pods_of_one_replica_combine_as_the_signal_says() {
+    let mut world = World::default();
+    let labels =
+        json!({rbg::GROUP_NAME: "demo", rbg::ROLE_NAME: "decode", rbg::ROLE_INSTANCE_NAME: "demo-decode-0"});
+    for name in ["x", "y"] {
+        let pod = serde_json::from_value(json!({
+            "metadata": {"name": name, "namespace": "a", "labels": labels},
+            "spec": {"nodeName": "n", "containers": []}, "status": {"phase": "Running", "startTime": at(0).to_string()}
+        }));
+        world.take(WorldEvent::Pod(Box::new(Event::Apply(pod.expect("a pod")))));
+    }
+    let group = group(json!([{"name": "decode", "replicas": 1}]));
+    let metrics = metrics_of(&[("x", 5, 99), ("y", 7, 99)], None);
+    let mut reading_of = metrics.snapshot.reading("queue_length").expect("there").clone();
+    for (fold, want) in [(metrics::Fold::Sum, 12), (metrics::Fold::Max, 7)] {
+        reading_of.fold = fold;
+        let snapshot = [("queue_length".to_owned(), reading_of.clone())].into_iter().collect();
+        let metrics = Metrics { snapshot: Arc::new(snapshot), known: metrics.known.clone() };
+        let observed = seen(&world, &metrics, &group, &queue_policy("decode"));
+        assert_eq!(values(reading(&observed)), [Some(want)], "{fold:?}");
+    }
 }
 
 #[test]
@@ -208,6 +233,7 @@ fn token_work_is_added_up_over_both_windows() {
         });
         metrics::Reading {
             window: std::time::Duration::ZERO,
+            fold: metrics::Fold::Sum,
             asked_at: at(100),
             samples: Arc::new(samples.collect()),
             error: None,

@@ -32,6 +32,7 @@ fn queue(reconciler: &mut Reconciler, second: i64, values: &[(&str, i64)]) {
         .collect();
     let reading = metrics::Reading {
         window: std::time::Duration::ZERO,
+        fold: metrics::Fold::Sum,
         asked_at: at(second),
         samples: Arc::new(samples),
         error: None,

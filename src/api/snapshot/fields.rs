@@ -28,6 +28,7 @@ const FIELDS: &[&str] = &[
     "external",
     "factor",
     "fallback",
+    "fold",
     "from",
     "gang",
     "generationTokensPerSecond",

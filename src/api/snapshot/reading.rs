@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{RateSnapshot, ReadingSnapshot, SampleSnapshot};
+use super::{FoldSnapshot, RateSnapshot, ReadingSnapshot, SampleSnapshot};
 use crate::{
     api::{
         autoscaler::Problem,
         replica::{ReplicaFold, RequestSource},
     },
-    policy::{Metric, MetricSource, Target},
+    policy::{Fold, Metric, MetricSource, Target},
     scaling::{RatePair, Reading, Sample, Settings, TokenReading, Total},
     units::{MilliValue, scaled_quantity},
 };
@@ -92,7 +92,8 @@ pub(super) fn of_metric(
                     }),
                 }
             }
-            Reading::Replicas(context.fold.join(read, *fold, !samples.is_empty()))
+            let fold = wire.fold.map_or(*fold, Into::into);
+            Reading::Replicas(context.fold.join(read, fold, !samples.is_empty()))
         }
         MetricSource::TokenUtilization { .. } => tokens(problems, path, wire),
         MetricSource::RoleTotal { .. } | MetricSource::Object(_) | MetricSource::External { .. } => {
@@ -123,6 +124,10 @@ fn failed_or_wrong(
         (Form::Values, "values", wire.values.is_some()),
         (Form::Tokens, "token rates", tokens),
     ];
+    if wire.fold.is_some() && wire.samples.is_none() {
+        let message = "says how samples of pods combine, and there are none; remove it".to_owned();
+        problems.push(Problem { field: format!("{path}.fold"), message });
+    }
     if let Some(error) = &wire.error {
         if let Some((_, name, _)) = given.iter().find(|(.., present)| *present) {
             let message =
@@ -150,6 +155,15 @@ fn failed_or_wrong(
         return Some(Reading::default());
     }
     None
+}
+
+impl From<FoldSnapshot> for Fold {
+    fn from(fold: FoldSnapshot) -> Self {
+        match fold {
+            FoldSnapshot::Sum => Self::Sum,
+            FoldSnapshot::Max => Self::Max,
+        }
+    }
 }
 
 fn sample_of(wire: &SampleSnapshot, value: MilliValue, now: Timestamp) -> Sample {

@@ -315,3 +315,30 @@ fn modes_and_restarts() {
         ),
     ]);
 }
+
+#[test]
+fn samples_combine_as_the_reading_says() {
+    let own = json!({"metrics": [{"name": "own", "target": "10"}]});
+    let pod = |name: &str| {
+        json!({
+            "metadata": {"name": name, "labels": {"rbg.workloads.x-k8s.io/role-instance-name": "decode-0"}},
+            "status": {"phase": "Running", "startTime": "2026-11-21T09:00:00Z",
+                "conditions": [{"type": "Ready", "status": "True"}]},
+        })
+    };
+    let samples = json!([{"pod": "x", "value": "14"}, {"pod": "y", "value": "16"}]);
+    let case = |name: &'static str, fold: Value, desired: u32| {
+        let mut reading = json!({"samples": samples});
+        if !fold.is_null() {
+            reading["fold"] = fold;
+        }
+        let seen = json!({"specReplicas": 1, "podsPerReplica": 2, "pods": [pod("x"), pod("y")], "readings": [reading]});
+        let want = vec![("~/desiredReplicas", json!(desired))];
+        Case { name, spec: Value::Null, policy: own.clone(), seen, want }
+    };
+    check(vec![
+        case("by its name: the sum", Value::Null, 3),
+        case("the sum", json!("sum"), 3),
+        case("the largest", json!("max"), 2),
+    ]);
+}
