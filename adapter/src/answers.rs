@@ -12,7 +12,7 @@ use axum::body::Bytes;
 use jiff::Timestamp;
 use rbg_autoscaler::metrics::{PodSamples, collector::Collector};
 
-use crate::{pods::PodCache, rules::rulebook::Rulebook};
+use crate::{engine::standing::Answered, pods::PodCache, rules::rulebook::Rulebook};
 
 /// All answers together are never larger, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -35,6 +35,8 @@ pub struct Basis {
     pub pods: Option<(String, u64)>,
     /// The signal, and its samples.
     pub samples: Option<(String, Weak<PodSamples>)>,
+    /// The answer of Prometheus to a rule's query.
+    pub answered: Option<Weak<Answered>>,
 }
 
 /// Answers by path and query.
@@ -82,7 +84,10 @@ impl Judge<'_> {
                 .reading(signal)
                 .is_some_and(|reading| Weak::as_ptr(samples) == Arc::as_ptr(&reading.samples))
         };
+        let is_answered =
+            |answered: &Weak<Answered>| answered.upgrade().is_some_and(|answered| !answered.is_replaced());
         self.now < basis.until
+            && basis.answered.as_ref().is_none_or(is_answered)
             && Weak::ptr_eq(&answer.book, &self.book())
             && basis.pods.as_ref().is_none_or(pods_are)
             && basis.samples.as_ref().is_none_or(samples_are)
@@ -133,7 +138,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::pods::{Pod, Pods};
+    use crate::{
+        engine::{standing::Standing, vector::Vector},
+        pods::{Pod, Pods},
+    };
 
     struct Nothing;
 
@@ -169,7 +177,7 @@ mod tests {
         let judge = |second| Judge { now: at(second), book: None, pods: &pods, collector: &collector };
         let basis = |samples| {
             let pods = pods.generation("a").map(|generation| ("a".to_owned(), generation));
-            Some(Basis { until: at(10), pods, samples })
+            Some(Basis { until: at(10), pods, samples, answered: None })
         };
 
         let made = |body: &'static str, basis| Made { body: Bytes::from_static(body.as_bytes()), basis };
@@ -186,6 +194,17 @@ mod tests {
         let samples = Some(("queue_length".to_owned(), Weak::new()));
         answers.put("s", &made("x", basis(samples)), &judge(0));
         assert_eq!(answers.get("s", &judge(0)), None, "no such samples");
+
+        let answered = Arc::new(Answered::new(Vector::default(), at(0)));
+        let of_rule =
+            Basis { until: at(10), pods: None, samples: None, answered: Some(Arc::downgrade(&answered)) };
+        answers.put("r", &made("x", Some(of_rule)), &judge(0));
+        assert_eq!(answers.get("r", &judge(0)).as_deref(), Some(&b"x"[..]));
+        let standing = Standing::default();
+        standing.put("up", &answered);
+        assert!(answers.get("r", &judge(0)).is_some());
+        standing.put("up", &Arc::new(Answered::new(Vector::default(), at(5))));
+        assert_eq!(answers.get("r", &judge(0)), None, "a newer answer is there");
     }
 
     #[test]
@@ -194,7 +213,7 @@ mod tests {
         let options = collector::Options::every(Duration::from_secs(15), Arc::new(|| at(0)));
         let collector = Collector::new(Arc::new(Nothing), [], options);
         let judge = Judge { now: at(0), book: None, pods: &pods, collector: &collector };
-        let basis = Some(Basis { until: at(10), pods: None, samples: None });
+        let basis = Some(Basis { until: at(10), pods: None, samples: None, answered: None });
         let made = Made { body: vec![0; LARGEST / 4].into(), basis };
         for question in 0..100 {
             answers.put(&question.to_string(), &made, &judge);

@@ -108,6 +108,7 @@ async fn signal(
         until: oldest.checked_add(STALE_AFTER).unwrap_or(now),
         pods: Some((namespace.to_owned(), generation)),
         samples: Some((asked.to_owned(), Arc::downgrade(&reading.samples))),
+        answered: None,
     });
     let list = ValueList { version: request.version, metric, selector: &request.metric_selector, items };
     Ok(Made { body: list.to_json()?.into(), basis })

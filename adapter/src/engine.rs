@@ -1,7 +1,8 @@
 //! [`Engine`]: rules at work. Which metrics they make is listed now and then; values are asked for when somebody wants them.
 //!
 //! All that ask within one collection interval share one query, evaluated at the interval's instant. Where a rule's expression
-//! allows it, that query is over all objects of the cluster, so any number of requests costs one.
+//! allows it, that query is over all objects of the cluster, so any number of requests costs one. What is wanted is asked anew at
+//! each instant before anybody asks for it.
 
 use std::{
     collections::HashMap,
@@ -18,7 +19,12 @@ use rbg_autoscaler::metrics::{
 };
 
 use crate::{
-    engine::{objects::ObjectLister, vector::Vector},
+    answers::Basis,
+    engine::{
+        objects::ObjectLister,
+        standing::{Answered, Standing},
+        vector::Vector,
+    },
     pods::PodCache,
     remembered::Remembered,
     request::{GroupResource, RequestError},
@@ -30,6 +36,7 @@ pub mod custom;
 pub mod external;
 pub mod kinds;
 pub mod objects;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 pub mod usage;
@@ -84,7 +91,8 @@ pub struct Engine {
     interval: Duration,
     clock: Clock,
     book: RwLock<Option<Arc<Rulebook>>>,
-    vectors: Remembered<(String, Timestamp), Arc<Vector>>,
+    vectors: Remembered<(String, Timestamp), Arc<Answered>>,
+    standing: Standing,
     lists: Remembered<(GroupResource, Option<String>, String), Arc<Vec<String>>>,
     /// Until when each query is kept up.
     wanted: Mutex<HashMap<String, Timestamp>>,
@@ -110,7 +118,8 @@ impl Engine {
     ) -> Self {
         let (vectors, lists) = (Remembered::default(), Remembered::default());
         let (book, wanted) = (RwLock::new(None), Mutex::default());
-        Self { upstream, lister, pods, interval, clock, book, vectors, lists, wanted }
+        let standing = Standing::default();
+        Self { upstream, lister, pods, interval, clock, book, vectors, standing, lists, wanted }
     }
 
     /// Returns the rules and the metrics they make; `None` without a configuration.
@@ -138,6 +147,7 @@ impl Engine {
         let queries: Vec<String> = {
             let mut wanted = self.wanted();
             wanted.retain(|_, until| now < *until);
+            self.standing.retain(|query| wanted.contains_key(query));
             wanted.keys().cloned().collect()
         };
         let asking = stream::iter(queries).for_each_concurrent(AT_ONCE, |query| async move {
@@ -146,18 +156,30 @@ impl Engine {
             }
         });
         asking.await;
+        // Here rather than where somebody waits: answers over a large cluster are large.
+        self.vectors.sweep();
     }
 
     fn wanted(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what a query answers at the interval's instant; asked once per interval, and again for some time after.
+    /// Returns what a query answers at the interval's instant, or at the one before while the new answer is under way; asked once per
+    /// interval, and again for some time after.
     ///
     /// Errors: 503 with the cause when Prometheus does not answer, 500 when it answers something else than values.
-    async fn vector(&self, promql: &str, kept: Kept) -> Result<Arc<Vector>, RequestError> {
+    async fn answered(&self, promql: &str, kept: Kept) -> Result<Arc<Answered>, RequestError> {
         self.want(promql, kept);
-        self.ask(promql).await
+        match self.standing.get(promql, (self.clock)(), self.interval) {
+            Some(answered) => Ok(answered),
+            None => self.ask(promql).await,
+        }
+    }
+
+    /// What an answer made of values rests on.
+    fn basis(&self, answered: &Arc<Answered>, pods: Option<(String, u64)>) -> Basis {
+        let until = answered.until(self.interval);
+        Basis { until, pods, samples: None, answered: Some(Arc::downgrade(answered)) }
     }
 
     /// Has a query asked again for some time.
@@ -175,16 +197,24 @@ impl Engine {
         }
     }
 
-    async fn ask(&self, promql: &str) -> Result<Arc<Vector>, RequestError> {
+    async fn ask(&self, promql: &str) -> Result<Arc<Answered>, RequestError> {
         let at = self.instant();
         let ask = async || {
             let body = self.upstream.query(promql, at).await.map_err(|error| refused(&error))?;
-            Vector::parse(&body).map(Arc::new).map_err(|why| {
+            let vector = Vector::parse(&body).map_err(|why| {
                 let source = self.upstream.name();
                 RequestError::internal(format_args!("{source}: {why}"))
-            })
+            })?;
+            let answered = Arc::new(Answered::new(vector, at));
+            if self.wanted().contains_key(promql) {
+                self.standing.put(promql, &answered);
+            }
+            Ok(answered)
         };
-        self.vectors.get((promql.to_owned(), at), |_| self.interval, ask).await
+        // No longer than the interval, so that the answer before is let go with the next.
+        let lasts =
+            || Duration::try_from(self.next_instant().duration_since((self.clock)())).unwrap_or_default();
+        self.vectors.get((promql.to_owned(), at), |_| lasts(), ask).await
     }
 
     /// The last multiple of the interval, at which all replicas of the adapter ask.

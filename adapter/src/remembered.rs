@@ -69,28 +69,42 @@ impl<Q: Eq + Hash, A: Clone> Remembered<Q, A> {
         (*until > Instant::now()).then(|| answer.clone())
     }
 
+    /// Lets go of answers whose time is over.
+    pub fn sweep(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = known.sweep(Instant::now());
+        drop(known);
+        drop(over);
+    }
+
     fn entry(&self, question: Q) -> Arc<Entry<A>> {
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { answers, swept } = &mut *known;
-        if let Some(entry) = answers.get(&question)
+        if let Some(entry) = known.answers.get(&question)
             && !entry.is_over(now)
         {
             return entry.clone();
         }
-        if swept.is_none_or(|swept| swept + SWEEP_EVERY <= now) {
-            *swept = Some(now);
-            // An unanswered question that nobody is waiting for has failed.
-            answers.retain(|_, entry| {
-                if entry.answer.initialized() { !entry.is_over(now) } else { Arc::strong_count(entry) > 1 }
-            });
+        if known.swept.is_none_or(|swept| swept + SWEEP_EVERY <= now) {
+            drop(known.sweep(now));
         }
-        if answers.len() >= MOST {
-            answers.clear();
+        if known.answers.len() >= MOST {
+            known.answers.clear();
         }
         let entry = Arc::new(Entry { answer: OnceCell::new() });
-        answers.insert(question, entry.clone());
+        known.answers.insert(question, entry.clone());
         entry
+    }
+}
+
+impl<Q: Eq + Hash, A> Known<Q, A> {
+    /// Takes out answers whose time is over, and unanswered questions that nobody is waiting for: those have failed.
+    fn sweep(&mut self, now: Instant) -> Vec<(Q, Arc<Entry<A>>)> {
+        self.swept = Some(now);
+        let is_over = |_: &Q, entry: &mut Arc<Entry<A>>| {
+            if entry.answer.initialized() { entry.is_over(now) } else { Arc::strong_count(entry) == 1 }
+        };
+        self.answers.extract_if(is_over).collect()
     }
 }
 

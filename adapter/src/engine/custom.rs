@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
-
 use crate::{
-    answers::{Basis, Made},
+    answers::Made,
     engine::{
         Engine, Kept,
         objects::api_version,
@@ -44,15 +42,18 @@ impl Engine {
         request: &CustomRequest,
         selector_text: &str,
     ) -> Result<Made, RequestError> {
-        let until = self.next_instant();
-        let basis = self.basis(kind, request, until);
+        // Before the pods are looked at: what changes meanwhile makes another number.
+        let pods = self.followed(kind, request);
         let names = self.names(kind, request, selector_text).await?;
         let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
         let plan = book.custom(request, &wanted, Escaping::NAMES)?;
         let (promql, kept) =
             plan.batch.as_ref().map_or((&plan.query, Kept::Short), |batch| (&batch.query, Kept::Long));
-        let vector = self.vector(promql, kept).await?;
-        let values = by_object(&plan, request.namespace.as_deref(), &vector);
+        let answered = self.answered(promql, kept).await?;
+        // Who is meant by a selector over other kinds is asked of the API server now and then.
+        let is_kept = pods.is_some() || matches!(request.name, ObjectName::One(_));
+        let basis = is_kept.then(|| self.basis(&answered, pods));
+        let values = by_object(&plan, request.namespace.as_deref(), &answered.vector);
         // References have a slash before the version of the core group as well.
         let api_version =
             if kind.group.is_empty() { format!("/{}", kind.version) } else { api_version(kind) };
@@ -85,16 +86,13 @@ impl Engine {
         Ok(Made { body: list.to_json()?.into(), basis })
     }
 
-    /// What an answer rests on; `None` for other objects than pods by a selector, whose list is kept elsewhere.
-    fn basis(&self, kind: &ObjectKind, request: &CustomRequest, until: Timestamp) -> Option<Basis> {
-        let is_one = matches!(request.name, ObjectName::One(_));
-        let pods = match &request.namespace {
-            Some(namespace) if !is_one && kind.group_resource() == GroupResource::new("", "pods") => {
-                Some((namespace.clone(), self.pods.generation(namespace)?))
-            }
-            _ => None,
-        };
-        (is_one || pods.is_some()).then_some(Basis { until, pods, samples: None })
+    /// The pods that an answer is about, if the list of them is ours to follow: those of `*`.
+    fn followed(&self, kind: &ObjectKind, request: &CustomRequest) -> Option<(String, u64)> {
+        let namespace = request.namespace.as_ref()?;
+        let is_pods = kind.group_resource() == GroupResource::new("", "pods");
+        let generation =
+            self.pods.generation(namespace).filter(|_| is_pods && request.name == ObjectName::All)?;
+        Some((namespace.clone(), generation))
     }
 }
 

@@ -6,7 +6,7 @@ use rbg_autoscaler::units::MilliValue;
 use serde::Serialize;
 
 use crate::{
-    answers::{Basis, Made},
+    answers::Made,
     engine::{Engine, Kept},
     reply::whole_seconds,
     request::{ExternalRequest, RequestError},
@@ -34,11 +34,11 @@ struct Item<'a> {
 impl Engine {
     /// Answers a request. Errors: 404 for an unknown metric or without any rules.
     pub async fn external(&self, request: &ExternalRequest) -> Result<Made, RequestError> {
-        let basis = Some(Basis { until: self.next_instant(), pods: None, samples: None });
         let book = self.book().ok_or_else(RequestError::no_such_path)?;
         let plan = book.external(request, Escaping::NAMES)?;
-        let vector = self.vector(&plan.query, Kept::Long).await?;
-        let items = vector.elements.iter().map(|element| Item {
+        let answered = self.answered(&plan.query, Kept::Long).await?;
+        let basis = Some(self.basis(&answered, None));
+        let items = answered.vector.elements.iter().map(|element| Item {
             metric_name: &request.metric,
             metric_labels: &element.labels,
             timestamp: whole_seconds(element.time),

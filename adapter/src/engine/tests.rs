@@ -183,6 +183,32 @@ async fn what_is_wanted_is_there_before_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_new_interval_keeps_nobody_waiting() {
+    let (fake, engine) = engine(&[("sum(x{}) by (q)", r#"{"metric":{"q":"q1"},"value":[1800000000,"50"]}"#)]);
+    let count = || fake.asked.lock().expect("not poisoned").len();
+    let path = "external.metrics.k8s.io/v1beta1/namespaces/a/queue";
+    // The clock begins 7 s after an instant; an answer stands for 5 s into the next interval.
+    for (passed, want, what) in [
+        (0, 1, "asked for the first time"),
+        (7, 1, "the same interval"),
+        (8, 1, "the next, whose answer is not there yet"),
+        (12, 1, "nor now"),
+        (13, 2, "it is overdue"),
+        (22, 2, "and stands again"),
+    ] {
+        fake.passed.store(passed, Ordering::Relaxed);
+        let list = ask(&engine, path).await.expect("served").expect("values");
+        assert!(list.contains(r#""value":"50""#), "{list}");
+        assert_eq!(count(), want, "after {passed} s: {what}");
+    }
+    fake.passed.store(24, Ordering::Relaxed);
+    engine.warm().await;
+    assert_eq!(count(), 3);
+    ask(&engine, path).await.expect("served").expect("values");
+    assert_eq!(count(), 3, "it was there before anybody asked");
+}
+
+#[tokio::test]
 async fn cpu_and_memory_of_pods_and_nodes() {
     let sample =
         |labels: &str, value: &str| format!(r#"{{"metric":{{{labels}}},"value":[1800000000,"{value}"]}}"#);

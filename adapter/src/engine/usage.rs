@@ -169,13 +169,15 @@ impl Engine {
         }
         let queries = book.usage(of, names, Escaping::NAMES)?;
         let [cpu, memory] = &queries;
-        let (cpu, memory) =
-            future::try_join(self.vector(&cpu.query, Kept::Short), self.vector(&memory.query, Kept::Short))
-                .await?;
+        let (cpu, memory) = future::try_join(
+            self.answered(&cpu.query, Kept::Short),
+            self.answered(&memory.query, Kept::Short),
+        )
+        .await?;
         let mut measured: HashMap<String, Measured> = HashMap::new();
-        for (place, (query, vector)) in queries.iter().zip([&cpu, &memory]).enumerate() {
+        for (place, (query, answered)) in queries.iter().zip([&cpu, &memory]).enumerate() {
             let is_node = of == UsageOf::Nodes;
-            take(&mut measured, place, query, vector, is_node);
+            take(&mut measured, place, query, &answered.vector, is_node);
         }
         measured.retain(|_, measured| measured.seen == [true, true]);
         Ok(measured)
