@@ -6,6 +6,7 @@ pub mod app;
 pub mod authentication;
 pub mod authority;
 pub mod authorization;
+pub mod background;
 pub mod certificate;
 pub mod check;
 pub mod cluster;

@@ -20,6 +20,7 @@ use rbg_metrics_adapter::{
     },
     authority::{Keeper, Places},
     authorization::{Authorizer, Memory, review::AccessReview},
+    background,
     certificate::{self, Files, Origin},
     check,
     cluster::{self, Overrides},
@@ -33,6 +34,7 @@ use rbg_metrics_adapter::{
 };
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
@@ -55,7 +57,13 @@ fn main() -> ExitCode {
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
     let ran = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match ran.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(options))) {
+    let ran = ran.and_then(|runtime| Ok((runtime, background::runtime()?))).map_err(anyhow::Error::from);
+    let ran = ran.and_then(|(runtime, background)| {
+        let ran = runtime.block_on(run(options, background.handle()));
+        background.shutdown_background();
+        ran
+    });
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "not started");
@@ -84,7 +92,7 @@ fn wall_clock() -> Clock {
     Arc::new(Timestamp::now)
 }
 
-async fn run(options: Options) -> anyhow::Result<()> {
+async fn run(options: Options, background: &Handle) -> anyhow::Result<()> {
     let clock = wall_clock();
     let telemetry = Telemetry::default();
     let is_direct = options.metrics_from == MetricsFrom::Direct;
@@ -148,20 +156,20 @@ async fn run(options: Options) -> anyhow::Result<()> {
         let signals = catalog::built_in(options.rate_window);
         let configuration = Configuration { file, relist_every, max_age, signals };
         let warming = engine.clone();
-        tokio::spawn(async move { warming.keep_warm().await });
-        tokio::spawn(configuration.follow(engine, collector.clone(), client.clone(), telemetry.clone()));
+        background.spawn(async move { warming.keep_warm().await });
+        background.spawn(configuration.follow(engine, collector.clone(), client.clone(), telemetry.clone()));
     }
-    tokio::spawn(cluster::follow_trust(asks_who, overrides, trusted));
+    background.spawn(cluster::follow_trust(asks_who, overrides, trusted));
     if let Some(scraping) = scraping {
         let client = client.clone();
-        tokio::spawn(async move { scraping.run(client).await });
+        background.spawn(async move { scraping.run(client).await });
     }
-    tokio::spawn(async move { pods.run(client).await });
-    tokio::spawn(async move { collector.run().await });
+    background.spawn(async move { pods.run(client).await });
+    background.spawn(async move { collector.run().await });
     if let Some(files) = files {
-        tokio::spawn(certificate::follow(files, serving, telemetry));
+        background.spawn(certificate::follow(files, serving, telemetry));
     } else if let Some(keeper) = keeper {
-        tokio::spawn(keeper.run(serving, telemetry));
+        background.spawn(keeper.run(serving, telemetry));
     }
     tracing::info!(%address, source = app.collector.source_name(), interval = ?options.interval, "serving");
     server::serve(listener, Arc::new(tls).into(), router(app), stop()?).await;
