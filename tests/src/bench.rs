@@ -24,6 +24,7 @@ use cluster::{Cluster, Group};
 use contestant::{Contestant, Running};
 use cores::Cores;
 use load::{Load, Outcome};
+use process::client_kept_waiting;
 use report::{Costs, Report, Row, say};
 
 /// The HPA controller's sync period, and our collection interval.
@@ -96,7 +97,12 @@ async fn measure(cluster: &Cluster, contestant: Contestant, cores: Cores, option
     let one = load(&groups, 1, seconds(10), None).run(&running.endpoint).await?;
     let (many, costs) = costly(&running, &load(&groups, 16, seconds(10), None)).await?;
     let rate = many.per_second() * 0.7;
+    let before = (running.process.kept_waiting()?, client_kept_waiting()?);
     let paced = load(&groups, 16, seconds(10), Some(rate)).run(&running.endpoint).await?;
+    let kept_waiting = (
+        running.process.kept_waiting()?.saturating_sub(before.0),
+        client_kept_waiting()?.saturating_sub(before.1),
+    );
     let mut larger = Vec::new();
     for size in [100, 1000] {
         let groups: Vec<&Group> = cluster.groups_of(size).collect();
@@ -109,7 +115,7 @@ async fn measure(cluster: &Cluster, contestant: Contestant, cores: Cores, option
     let queries =
         if pods == SMALL.0 { Some(queries(cluster, &running, &groups, options).await?) } else { None };
     let memory = running.process.memory()?;
-    let row = Row { contestant, pods, one, many, costs, paced, larger, queries, memory };
+    let row = Row { contestant, pods, one, many, costs, paced, kept_waiting, larger, queries, memory };
     row.print();
     Ok(row)
 }

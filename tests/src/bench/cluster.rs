@@ -40,7 +40,7 @@ impl Cluster {
         let options = Options { api_server_flags: vec![flag], ..Options::default() };
         let plane = ControlPlane::start(options).await?;
         let client = plane.client().await?;
-        Ok(Self { plane, stand_in: StandIn::start().await?, client, groups: Vec::new() })
+        Ok(Self { plane, stand_in: StandIn::start()?, client, groups: Vec::new() })
     }
 
     /// Returns how many pods there are.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 pub struct Cores {
     /// Of the server under test.
     pub server: usize,
-    /// Of everything else: the client, the control plane, the stand-in for Prometheus.
+    /// Of everything else: the client, and behind it the control plane and the stand-in for Prometheus.
     pub rest: usize,
 }
 
@@ -23,22 +23,39 @@ impl Cores {
         Ok(Self { server: count - 1, rest: 0 })
     }
 
-    /// Keeps this process, all its threads and all that it has started on [`Self::rest`].
+    /// Keeps this process, all its threads and all that it has started on [`Self::rest`], where this thread goes first: it is the
+    /// client, and a request that it sends late would count as answered late.
     ///
-    /// Errors: `taskset` (util-linux) is missing or refuses.
+    /// Errors: `taskset` or `chrt` (util-linux) is missing or refuses.
     pub fn pin_the_rest(self) -> Result<()> {
-        for process in descendants(std::process::id())?.into_iter().chain([std::process::id()]) {
-            let output = Command::new("taskset")
-                .args(["--all-tasks", "--cpu-list", "--pid", &self.rest.to_string(), &process.to_string()])
-                .output()
-                .context("taskset cannot be started; install util-linux")?;
-            // A process may have ended meanwhile.
-            if !output.status.success() && fs::exists(format!("/proc/{process}"))? {
-                bail!("taskset: {}", String::from_utf8_lossy(&output.stderr).trim());
+        let (own, rest) = (std::process::id(), self.rest.to_string());
+        for process in descendants(own)?.into_iter().chain([own]) {
+            tool("taskset", &["--all-tasks", "--cpu-list", "--pid", &rest], process)?;
+            if process != own {
+                tool("chrt", &["--all-tasks", "--idle", "--pid", "0"], process)?;
+            }
+        }
+        for thread in fs::read_dir("/proc/self/task")? {
+            let thread: u32 = thread?.file_name().to_string_lossy().parse().context("the id of a thread")?;
+            if thread != own {
+                tool("chrt", &["--idle", "--pid", "0"], thread)?;
             }
         }
         Ok(())
     }
+}
+
+/// Changes how a process or thread is scheduled, unless it has ended meanwhile.
+fn tool(name: &str, args: &[&str], id: u32) -> Result<()> {
+    let output = Command::new(name)
+        .args(args)
+        .arg(id.to_string())
+        .output()
+        .with_context(|| format!("{name} cannot be started; install util-linux"))?;
+    if !output.status.success() && fs::exists(format!("/proc/{id}"))? {
+        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
 }
 
 /// Returns the ids of all processes that a process has started, and that those have.

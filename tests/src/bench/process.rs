@@ -43,10 +43,31 @@ impl Process {
         mebibytes("VmRSS").zip(mebibytes("VmHWM")).context("an unknown form of status")
     }
 
+    /// Returns how long its threads have been kept from their core by others although they had work.
+    pub fn kept_waiting(self) -> Result<Duration> {
+        let mut nanoseconds = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.id)).context("its threads")? {
+            nanoseconds += waited(&thread?.path())?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
     fn read(self, file: &str) -> Result<String> {
         let path = format!("/proc/{}/{file}", self.id);
         fs::read_to_string(&path).with_context(|| format!("{path}: has the program ended?"))
     }
+}
+
+/// Returns how long the main thread of this process, which is the client, has been kept from its core.
+pub fn client_kept_waiting() -> Result<Duration> {
+    Ok(Duration::from_nanos(waited(Path::new(&format!("/proc/self/task/{}", std::process::id())))?))
+}
+
+/// Nanoseconds for which a thread was ready and did not run; none if it has ended.
+fn waited(thread: &Path) -> Result<u64> {
+    let Ok(statistics) = fs::read_to_string(thread.join("schedstat")) else { return Ok(0) };
+    let waited = statistics.split_whitespace().nth(1).and_then(|waited| waited.parse().ok());
+    waited.context("an unknown form of schedstat")
 }
 
 #[cfg(test)]
@@ -59,5 +80,7 @@ mod tests {
         let (now, highest) = own.memory().unwrap();
         assert!(now > 0.5 && highest >= now, "{now} {highest}");
         own.processor_time().unwrap();
+        own.kept_waiting().unwrap();
+        client_kept_waiting().unwrap();
     }
 }

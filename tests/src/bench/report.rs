@@ -37,6 +37,8 @@ pub struct Row {
     pub costs: Costs,
     /// Over 16 connections at 70 % of that.
     pub paced: Outcome,
+    /// For how long others kept server and client from their cores meanwhile.
+    pub kept_waiting: (Duration, Duration),
     /// Answers with more pods each, over 16 connections.
     pub larger: Vec<(usize, Outcome)>,
     /// Queries to Prometheus per sync of 100 HPAs.
@@ -94,6 +96,16 @@ impl Row {
             self.costs.busy * 100.0,
             format!("{now:.0} ({most:.0}) MiB"),
             self.queries.map(|queries| format!("{queries:.1}")).unwrap_or_default(),
+        );
+        let (server, client) = self.kept_waiting;
+        println!(
+            "{:36} p50 {}, p99 {}, most {}; kept from its core: server {}, client {}",
+            format!("  at {:.0} req/s", self.paced.per_second()),
+            short(self.paced.percentile(50)),
+            short(self.paced.percentile(99)),
+            short(self.paced.percentile(100)),
+            short(server),
+            short(client),
         );
         for (size, outcome) in &self.larger {
             println!(

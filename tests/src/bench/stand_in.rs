@@ -1,7 +1,8 @@
 //! [`StandIn`]: answers the queries of both adapters as Prometheus would, at once, and counts them.
 //!
 //! A real Prometheus would need a core of its own and its evaluation time would count as the adapters'. This one has the answer
-//! ready, with a body of real size, which favours whoever asks more often. Values are made up from names; every pod has one.
+//! ready, with a body of real size, which favours whoever asks more often. Values are made up from names; every pod has one. It has a
+//! thread of its own, so that the client need not wait for it.
 
 use std::{
     collections::HashSet,
@@ -10,6 +11,7 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
     },
+    thread,
 };
 
 use anyhow::Result;
@@ -22,7 +24,7 @@ use axum::{
 };
 use reqwest::Url;
 use serde::Deserialize;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, runtime::Builder, sync::oneshot};
 
 /// The series that all pods expose.
 pub const SERIES: &str = "vllm:num_requests_waiting";
@@ -31,7 +33,7 @@ pub const SERIES: &str = "vllm:num_requests_waiting";
 pub struct StandIn {
     shared: Arc<Shared>,
     url: String,
-    task: JoinHandle<()>,
+    _stop: oneshot::Sender<()>,
 }
 
 #[derive(Default)]
@@ -48,18 +50,27 @@ struct Asked {
 
 impl StandIn {
     /// Starts answering on a free port of this machine.
-    pub async fn start() -> Result<Self> {
+    pub fn start() -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let router = Router::new()
             .route("/api/v1/series", get(series))
             .route("/api/v1/query", get(by_url).post(by_form))
             .with_state(shared.clone());
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+        listener.set_nonblocking(true)?;
         let url = format!("http://{}", listener.local_addr()?);
-        let task = tokio::spawn(async move {
-            let _ = axum::serve(listener, router).await;
-        });
-        Ok(Self { shared, url, task })
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        thread::Builder::new().name("stand-in".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                let Ok(listener) = TcpListener::from_std(listener) else { return };
+                tokio::select! {
+                    _ = axum::serve(listener, router) => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(Self { shared, url, _stop: stop })
     }
 
     /// Returns its base URL.
@@ -75,12 +86,6 @@ impl StandIn {
     /// Returns how many queries for values it has answered.
     pub fn queries(&self) -> u32 {
         self.shared.queries.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
