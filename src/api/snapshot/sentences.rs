@@ -1,5 +1,9 @@
 //! What the design says of a decision in so many words, asked through documents: bounds, metrics, fallback, modes, restart.
 
+mod forms;
+mod nodes;
+mod stuck;
+
 use serde_json::{Value, json};
 
 use super::{DecisionDocument, ScalingSnapshot};
@@ -26,6 +30,11 @@ fn decide(spec: &Value, policy: &Value, seen: &Value) -> Value {
         "autoscaler": {"spec": whole},
         "roles": {"decode": observed},
     });
+    answer(&document)
+}
+
+/// Decides on a document.
+fn answer(document: &Value) -> Value {
     let present = "2000-01-01T00:00:00Z".parse().expect("a time");
     let snapshot = ScalingSnapshot::parse(&document.to_string()).expect("a document");
     let input = snapshot.into_input(present).unwrap_or_else(|error| panic!("{error}\n{document}"));
@@ -43,11 +52,15 @@ struct Case {
 
 fn check(cases: Vec<Case>) {
     for Case { name, spec, policy, seen, want } in cases {
-        let answer = decide(&spec, &policy, &seen);
-        for (pointer, value) in want {
-            let found = answer.pointer(&pointer.replacen('~', "/roles/decode", 1)).unwrap_or(&Value::Null);
-            assert_eq!(*found, value, "{name}: {pointer} of\n{answer:#}");
-        }
+        holds(name, &decide(&spec, &policy, &seen), want);
+    }
+}
+
+/// Compares what an answer says at these pointers.
+fn holds(name: &str, answer: &Value, want: Vec<(&'static str, Value)>) {
+    for (pointer, value) in want {
+        let found = answer.pointer(&pointer.replacen('~', "/roles/decode", 1)).unwrap_or(&Value::Null);
+        assert_eq!(*found, value, "{name}: {pointer} of\n{answer:#}");
     }
 }
 
