@@ -6,7 +6,8 @@
 //!   or until there is room for more gangs than there seemed to be when it was rolled back.
 //! - Then it asks for half of the gangs that did not fit, rounded down, at least one, and for no more while any replica has
 //!   a pod without a node. So the count closes in on what fits. Once all replicas of the count that did not fit have
-//!   nodes, the rollback is forgotten.
+//!   nodes, the rollback is forgotten. Where the ratios then take away replicas that were waited for, that is a rollback
+//!   as well: otherwise nothing would wait any more, and the next decision would ask for more at once.
 //! - When a role's formula asks for fewer replicas than it has, whole gangs at its end that wait for a node go at once,
 //!   without windows or rate limits: they serve nobody. Not below what its floor, its minimum and its partners need.
 //! - `Fit`: new gangs are placed (see [`super::fit`]); those that find no room are not asked for.
@@ -39,9 +40,10 @@ pub(crate) fn apply(group: &mut GroupDraft<'_>) {
     if group.policy.mode != Mode::Disabled {
         // A partner that the ratio lowered asks for less from here on: its backoff is judged by that.
         ratio::refit(group);
+        let mut waited_for = Vec::new();
         for role in 0..group.roles.len() {
-            if !roll_back(group, role, &mut limited) {
-                backoff::apply(group, role, &mut limited);
+            if !roll_back(group, role, &mut limited) && backoff::apply(group, role, &mut limited) {
+                waited_for.push(role);
             }
         }
         // What was raised for gangs that do not come is not needed, and takes no room from others.
@@ -50,6 +52,10 @@ pub(crate) fn apply(group: &mut GroupDraft<'_>) {
         if group.policy.capacity.mode == CapacityMode::Fit {
             ratio::refit(group);
             place(group, &mut limited);
+        }
+        ratio::refit(group);
+        for role in waited_for {
+            backoff::again(group, role);
         }
     }
     ratio::refit(group);

@@ -8,7 +8,8 @@
 //!   one nevertheless, `RatioSatisfied` says so.
 //! - "Never below running replicas" protects the highest replica with all its pods running, and so all below it: the
 //!   highest ordinals are removed first. A replica that loads runs; one that waits for a node or an image does not.
-//!   What the role's own stages take away protects nothing: only replicas of the count that they left are looked at.
+//!   What the role's own stages take away protects nothing: only replicas of the count that they left are looked at, also
+//!   when the role was raised since.
 //!   Where no pods are known, every replica that the workload reports is taken as running.
 //! - Several bounds may ask one role for different counts; the step names the one that decided.
 //! - `RatioSatisfied` is judged on the final numbers and names, for each pair that misses, what stopped either side.
@@ -48,15 +49,18 @@ pub(crate) fn apply(group: &mut GroupDraft<'_>) {
 
 /// The numbers of the group as the two passes see them.
 pub(crate) fn balance(group: &GroupDraft<'_>) -> Balance {
-    let sides = group.roles.iter().map(|role| role.as_ref().and_then(side)).collect();
-    Balance::new(&group.policy.ratios, sides)
+    let asked = |role: usize| group.asked.as_ref().and_then(|asked| asked.side(role));
+    let sides = group.roles.iter().enumerate().map(|(role, draft)| side(draft.as_ref()?, asked(role)));
+    Balance::new(&group.policy.ratios, sides.collect())
 }
 
-fn side(draft: &RoleDraft<'_>) -> Option<Side> {
+fn side(draft: &RoleDraft<'_>, asked: Option<Side>) -> Option<Side> {
+    let number = draft.proposal.replicas;
+    let own = asked.map_or(number, |asked| asked.replicas.min(number));
     (draft.state != RoleState::Disabled).then(|| Side {
-        replicas: draft.proposal.replicas,
+        replicas: number,
         gang: draft.policy.gang,
-        low: draft.proposal.floor.max(draft.bounds.min).max(running(draft.seen, draft.proposal.replicas)),
+        low: draft.proposal.floor.max(draft.bounds.min).max(running(draft.seen, own)),
         high: draft.proposal.ceiling.min(draft.bounds.max),
     })
 }

@@ -43,9 +43,11 @@ fn wait(capacity: Capacity, attempts: u32) -> std::time::Duration {
 
 /// Keeps a role that was rolled back from asking for too much, or too early. What it asked for before its ratios lowered it
 /// counts here: partners are not raised for what would be kept back.
-pub(super) fn apply(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limited) {
-    let Some(draft) = group.roles.get(role).and_then(Option::as_ref) else { return };
-    let Some(rollback) = draft.past.rollback else { return };
+///
+/// Returns whether it may not ask for more since replicas of it wait for a node.
+pub(super) fn apply(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limited) -> bool {
+    let Some(draft) = group.roles.get(role).and_then(Option::as_ref) else { return false };
+    let Some(rollback) = draft.past.rollback else { return false };
     let (number, gang) = (draft.proposal.replicas, draft.policy.gang);
     // What a ratio takes away is gone before more is asked for.
     let current = draft.current().min(number);
@@ -57,7 +59,7 @@ pub(super) fn apply(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limit
         if let Some(draft) = group.roles.get_mut(role).and_then(Option::as_mut).filter(|_| fits) {
             draft.next.rollback = None;
         }
-        return;
+        return false;
     }
     let counted = gang.ceil_to_gang(current).get();
     let failed = rollback.replicas.get().saturating_sub(counted).div_ceil(gang.get());
@@ -77,7 +79,7 @@ pub(super) fn apply(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limit
     } else {
         (current, format!("nothing more until {}: {} did not fit", rollback.until, rollback.replicas))
     };
-    let Some(draft) = group.roles.get_mut(role).and_then(Option::as_mut) else { return };
+    let Some(draft) = group.roles.get_mut(role).and_then(Option::as_mut) else { return false };
     if to == current && waiting == 0 {
         draft.due.at(rollback.until);
     }
@@ -90,6 +92,16 @@ pub(super) fn apply(group: &mut GroupDraft<'_>, role: usize, limited: &mut Limit
         limited.rolled_back(format!("{}: {text}", draft.policy.name));
         draft.proposal.bar_raising(to);
         draft.proposal.move_to(Stage::Capacity, to, BACKING_OFF, || format!("{text}: {number} → {to}"));
+    }
+    waiting > 0
+}
+
+/// Begins anew where replicas that a role waited for are taken away.
+pub(super) fn again(group: &mut GroupDraft<'_>, role: usize) {
+    let Some(draft) = group.roles.get(role).and_then(Option::as_ref) else { return };
+    let to = draft.proposal.replicas;
+    if to < draft.current() && without_node(draft, to) < without_node(draft, draft.current()) {
+        begin(group, role, to);
     }
 }
 

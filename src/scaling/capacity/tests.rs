@@ -329,6 +329,32 @@ fn a_role_in_backoff_asks_for_no_more_than_it_may_have() {
 }
 
 #[test]
+fn replicas_that_were_waited_for_and_go_are_a_rollback() {
+    // a asks for three and is raised to four for b's eight, but its third waits for a node. Beside three b gets four, and
+    // beside four a keeps two: nothing waits any more, and yet nothing more is asked for at once.
+    let mut sketch = Sketch::of(&[("a", 3, 1), ("b", 0, 4)]).ratio(0, 1, "1:2", "2:3").bounds(1, 0, 8);
+    sketch.role(0).replicas[2] = unschedulable("a", 2, 10);
+    sketch.past[0] = rolled_back(1, 0, 6);
+    let decided = |sketch: &Sketch, wanted: &[u32]| {
+        let mut group = sketch.draft();
+        propose(&mut group, wanted);
+        ratio::apply(&mut group);
+        assert_eq!(numbers(&group), [4, 8]);
+        apply(&mut group);
+        (numbers(&group), group.roles[0].as_ref().expect("a").next.rollback)
+    };
+    let (found, rollback) = decided(&sketch, &[3, 0]);
+    assert_eq!(found, [2, 4]);
+    let expected = Rollback { attempts: 2, at: at(0), until: at(120), replicas: Replicas::new(3), room: 0 };
+    assert_eq!(rollback, Some(expected));
+
+    sketch.role(0).spec_replicas = Replicas::new(2);
+    sketch.role(1).spec_replicas = Replicas::new(4);
+    sketch.past[0] = RoleHistory { rollback, ..RoleHistory::default() };
+    assert_eq!(decided(&sketch, &[3, 4]), (vec![2, 4], rollback), "again");
+}
+
+#[test]
 fn fit_refuses_what_has_no_room() {
     let mut sketch = Sketch::of(&[("decode", 8, 8)]).cluster(&[8, 8, 4], &[(1, 1)]);
     sketch.policy.capacity.mode = CapacityMode::Fit;

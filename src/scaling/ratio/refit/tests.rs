@@ -4,7 +4,7 @@ use crate::{
     policy::{Behavior, CapacityMode, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy},
     scaling::{
         Recommendation, RoleHistory, Rollback, ScaleEvent, capacity, ratio,
-        sketch::{Sketch, at, numbers, propose, steps, unschedulable},
+        sketch::{Sketch, at, loading, numbers, propose, steps, unschedulable},
     },
     units::Replicas,
 };
@@ -196,4 +196,24 @@ fn what_a_cut_takes_from_partners_is_cut_from_theirs_too() {
     assert_eq!(numbers(&group), [3, 1, 1]);
     let steps = steps(group.roles[2].as_ref().expect("c"));
     assert_eq!(steps.last().expect("a step"), "Ratio 2→1 RatioLowered: a gets no more than 3: c 2 → 1");
+}
+
+#[test]
+fn running_replicas_that_a_role_gives_up_protect_nothing_once_it_is_raised() {
+    // a, off the grid at 3, asks for 2 and is raised to 4 beside b's 12. Six of b are taken back, and six need two of a.
+    let mut sketch = Sketch::of(&[("a", 3, 2), ("b", 12, 3)])
+        .ratio(1, 0, "3:1", "")
+        .ratio(1, 0, "", "1:1")
+        .bounds(0, 2, 6)
+        .bounds(1, 0, 15);
+    for ordinal in 3..12 {
+        sketch.role(1).replicas[usize::try_from(ordinal).expect("small")] = loading("b", ordinal);
+    }
+    sketch.role(1).replicas[6] = unschedulable("b", 6, 700);
+    let mut group = sketch.draft();
+    propose(&mut group, &[2, 12]);
+    ratio::apply(&mut group);
+    assert_eq!(numbers(&group), [4, 12]);
+    capacity::apply(&mut group);
+    assert_eq!(numbers(&group), [2, 6]);
 }
