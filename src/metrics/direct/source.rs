@@ -2,7 +2,8 @@
 //!
 //! The first signal that is asked for at an instant has every pod scraped; the others of that instant wait for the same round.
 //! So nothing is scraped while nobody wants a signal, and a page is read once however many signals it feeds. A pod that is slow
-//! does not hold up the others: the round ends without it, and its page counts when it comes.
+//! does not hold up the others: it soon gives its place to the next one, the round ends without it, and its page counts when it
+//! comes. Pods that failed the last time have places of their own.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -36,8 +37,10 @@ use crate::{
     },
 };
 
-/// Connections that are open at the same time.
-const CONNECTIONS: usize = 128;
+/// Pages that are awaited at the same time, of pods that answered last time and, apart from them, of those that did not.
+const AT_ONCE: usize = 128;
+/// A pod that takes longer goes on without a place, so that the next one begins.
+const PLACE_LASTS: Duration = Duration::from_secs(1);
 /// How long the pods' first list is awaited.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a round waits for slow pods.
@@ -89,7 +92,8 @@ struct Shared {
     history: Mutex<History>,
     failures: Mutex<HashMap<PodKey, ScrapeError>>,
     in_flight: Mutex<HashSet<PodKey>>,
-    permits: Semaphore,
+    places: Semaphore,
+    places_of_failing: Semaphore,
     /// The instant of the last round; held while a round goes on.
     round: tokio::sync::Mutex<Option<Timestamp>>,
 }
@@ -100,6 +104,7 @@ impl DirectSource {
         signals: impl IntoIterator<Item = &'a Signal>,
         options: Options,
     ) -> Result<Self, SourceError> {
+        open_files::allow_all();
         let wanted = Arc::new(Wanted::new(signals));
         let patience = SCRAPE_PATIENCE.min(options.interval);
         let scraper = Scraper::new(wanted.clone(), patience).map_err(|error| SourceError::Unreachable {
@@ -115,7 +120,8 @@ impl DirectSource {
                 history: Mutex::new(History::new(wanted)),
                 failures: Mutex::default(),
                 in_flight: Mutex::default(),
-                permits: Semaphore::new(CONNECTIONS),
+                places: Semaphore::new(AT_ONCE),
+                places_of_failing: Semaphore::new(AT_ONCE),
                 round: tokio::sync::Mutex::new(None),
             }),
         })
@@ -177,8 +183,9 @@ impl DirectSource {
         let targets = self.begin_round();
         let shared = self.shared.clone();
         let scraping = tokio::spawn(async move {
-            let scrape = |target: Target| shared.scrape(target);
-            stream::iter(targets).for_each_concurrent(CONNECTIONS, scrape).await;
+            let scrape = |(target, was_failing)| shared.scrape(target, was_failing);
+            // The places are the limit.
+            stream::iter(targets).for_each_concurrent(None, scrape).await;
         });
         let patience = ROUND_PATIENCE.min(self.shared.options.interval / 2);
         // What is not there in time goes on and counts later.
@@ -186,8 +193,8 @@ impl DirectSource {
         *done = Some(at);
     }
 
-    /// Forgets the pods that are gone and returns those to scrape now.
-    fn begin_round(&self) -> Vec<Target> {
+    /// Forgets the pods that are gone and returns those to scrape now, each with whether it failed the last time.
+    fn begin_round(&self) -> Vec<(Target, bool)> {
         let pods = lock(&self.shared.pods).clone();
         lock(&self.shared.history).retain(|namespace, pod| {
             // A pod that is known by what an exporter says of it is told again at each round.
@@ -200,8 +207,9 @@ impl DirectSource {
         for (key, target) in pods {
             match target {
                 Ok(target) => {
+                    let was_failing = failures.contains_key(&key);
                     if in_flight.insert(key) {
-                        targets.push(target);
+                        targets.push((target, was_failing));
                     }
                 }
                 Err(error) => drop(failures.insert(key, ScrapeError::Target(error))),
@@ -262,12 +270,21 @@ impl Source for DirectSource {
 }
 
 impl Shared {
-    async fn scrape(&self, target: Target) {
-        // The semaphore is never closed.
-        let permit = self.permits.acquire().await.ok();
+    async fn scrape(&self, target: Target, was_failing: bool) {
+        let places = if was_failing { &self.places_of_failing } else { &self.places };
+        // They are never closed.
+        let place = places.acquire().await.ok();
         let at = (self.options.clock)();
-        let scraped = self.scraper.scrape(&target.url).await;
-        drop(permit);
+        let mut scraping = std::pin::pin!(self.scraper.scrape(&target.url));
+        // Those that fail wait for one another, so that not all of them are open at once.
+        let lasts = if was_failing { Duration::MAX } else { PLACE_LASTS };
+        let in_place = tokio::time::timeout(lasts, &mut scraping).await;
+        let scraped = if let Ok(scraped) = in_place {
+            scraped
+        } else {
+            drop(place);
+            scraping.await
+        };
         let took = Duration::try_from((self.options.clock)().duration_since(at)).unwrap_or_default();
         let outcome = scraped.as_ref().map_or_else(ScrapeError::class, |_| "ok");
         (self.options.on_scrape)(&Scraped { outcome, took });
@@ -323,5 +340,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+mod open_files;
 #[cfg(test)]
 mod tests;

@@ -154,3 +154,22 @@ async fn promql_needs_prometheus() {
     let error = scene.source.collect(&signal, at).await.expect_err("refused").to_string();
     assert!(error.contains("own is a PromQL query, which needs Prometheus"), "{error}");
 }
+
+#[tokio::test]
+async fn pods_that_hang_do_not_hold_up_the_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let silent = format!("http://{}/metrics", listener.local_addr().expect("an address"));
+    let hanging: Vec<String> = (0..2 * AT_ONCE).map(|number| format!("hangs-{number}")).collect();
+    let mut pods: Vec<_> = hanging.iter().map(|name| (name.as_str(), Ok(silent.clone()))).collect();
+    let good = serve("vllm:num_requests_waiting 3\n").await;
+    pods.push(("good", Ok(good)));
+    let scene = Scene::new(&pods);
+    let told = async {
+        // Whichever pods come first, those that hang keep their places for a moment only.
+        while scene.ask("queue_length", 0).await != Ok(milli(&[("good", 3)])) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = SCRAPE_PATIENCE / 2;
+    tokio::time::timeout(patience, told).await.expect("long before those that hang are given up");
+}
