@@ -26,11 +26,12 @@ use crate::{
     discovery::{Discovery, Exposed},
     document::{Document, JSON, refusal},
     engine::Engine,
-    openapi,
+    external, object, openapi,
     peer::Peer,
     pods::PodCache,
     request::{CUSTOM_GROUP, EXTERNAL_GROUP, MetricRequest, RESOURCE_GROUP, RequestError, target::Target},
     telemetry::{self, Telemetry},
+    total::{Gatherer, has_total},
 };
 
 mod health;
@@ -56,6 +57,8 @@ pub struct App {
     pub authorizer: Authorizer,
     /// What was answered lately.
     pub answers: Answers,
+    /// Whether signals are external metrics, too.
+    pub external_signals: bool,
     /// Our own metrics.
     pub telemetry: Telemetry,
     /// Reads the wall clock.
@@ -231,12 +234,25 @@ async fn values(app: &App, question: &str, target: &Target) -> Result<Made, Requ
             };
             known.unwrap_or_else(unknown)
         }
-        MetricRequest::External(request) => app.engine.external(&request).await,
+        MetricRequest::External(request) => {
+            let is_ruled =
+                app.engine.book().is_some_and(|book| book.registry().external(&request.metric).is_some());
+            let signal = app.collector.signal(&request.metric);
+            match signal.filter(|_| app.external_signals && !is_ruled) {
+                Some(signal) => external::answer(&gatherer(app), &signal, &request).await,
+                None => app.engine.external(&request).await,
+            }
+        }
         MetricRequest::Resource(request) => {
             let selector = target.first("labelSelector").unwrap_or_default();
             app.engine.usage(&request, selector).await
         }
     }
+}
+
+fn gatherer(app: &App) -> Gatherer<'_> {
+    let App { collector, pods, telemetry, clock, .. } = app;
+    Gatherer { collector, pods, telemetry, now: clock() }
 }
 
 /// Returns who asks: by the front proxy's headers, a client certificate, a bearer token, or else nobody.
@@ -303,9 +319,15 @@ fn discovery(app: &App) -> Discovery {
     let mut custom: Vec<Exposed> = signals
         .iter()
         .map(|signal| Exposed { resource: "pods".to_owned(), metric: signal.name.clone(), namespaced: true })
+        .chain(signals.iter().flat_map(|signal| object::exposed(signal)))
         .collect();
-    let Some(book) = app.engine.book() else { return Discovery::new(custom, None) };
-    let mut external = Vec::new();
+    let mut external: Vec<String> = Vec::new();
+    if app.external_signals {
+        external.extend(signals.iter().filter(|signal| has_total(signal)).map(|signal| signal.name.clone()));
+    }
+    let Some(book) = app.engine.book() else {
+        return Discovery::new(custom, app.external_signals.then_some(external));
+    };
     for exposed in book.registry().exposed() {
         if exposed.api == EXTERNAL_GROUP {
             external.push(exposed.name);
@@ -315,7 +337,8 @@ fn discovery(app: &App) -> Discovery {
         }
     }
     let rules = book.rules();
-    Discovery::new(custom, rules.asks.external.then_some(external)).with_usage(rules.usage.is_some())
+    let is_external = rules.asks.external || app.external_signals;
+    Discovery::new(custom, is_external.then_some(external)).with_usage(rules.usage.is_some())
 }
 
 /// What a request counts as: its group and version, and its resource if it is one of few.

@@ -1,4 +1,5 @@
-//! custom.metrics.k8s.io for pods: answered from the collector's snapshot, for the live pods that a selector matches.
+//! custom.metrics.k8s.io by signals: answered from the collector's snapshot, for the live pods that a selector matches, and for the
+//! objects that stand for pods of groups.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,17 +12,20 @@ use rbg_autoscaler::metrics::{
 
 use crate::{
     answers::{Basis, Made},
+    object::{self, Kind},
     pods::{Pod, PodCache},
     reply::{ObjectValue, ValueList},
     request::{CustomRequest, ObjectName, RequestError},
-    selector::{Operator, Requirement},
+    selector::{Operator, Requirement, Selector},
     telemetry::{Missing, Telemetry},
+    total::Gatherer,
 };
 
 /// How long the first reader of a signal waits for its first answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Answers a request about pods, if it is one and the metric is a signal; `None` when somebody else must know.
+/// Answers a request about pods or about an object that stands for some, if it is one and the metric is a signal; `None` when
+/// somebody else must know.
 ///
 /// Pods without a value are counted when an answer is made, not each time it is given.
 pub async fn answer(
@@ -31,10 +35,12 @@ pub async fn answer(
     request: &CustomRequest,
     now: Timestamp,
 ) -> Option<Result<Made, RequestError>> {
-    let namespace = request.namespace.as_deref()?;
-    if !is_pods(request) || collector.signal(&request.metric).is_none() {
-        return None;
+    let known = collector.signal(&request.metric)?;
+    if let Some(kind) = Kind::of(&request.resource) {
+        let gatherer = Gatherer { collector, pods, telemetry, now };
+        return Some(object::answer(&gatherer, &known, kind, request).await);
     }
+    let namespace = request.namespace.as_deref().filter(|_| is_pods(request))?;
     Some(signal(collector, pods, telemetry, request, namespace, now).await)
 }
 
@@ -66,7 +72,7 @@ async fn signal(
     if selected.is_empty() {
         return Err(no_pod(request, namespace));
     }
-    let narrowed = narrowed(collector, request)?;
+    let narrowed = narrowed(collector, metric, &request.metric_selector)?;
     let asked = narrowed.as_deref().unwrap_or(metric);
     let Some(reading) = collector.reading(asked, PATIENCE).await else {
         return Err(unavailable(format!("{metric}: no answer yet")));
@@ -117,12 +123,15 @@ async fn signal(
 /// The name of the signal over those series only that the metric's selector selects; `None` without one.
 ///
 /// Errors: 400 for a signal or a selector that cannot be narrowed, 503 when there are too many different ones.
-fn narrowed(collector: &Collector, request: &CustomRequest) -> Result<Option<String>, RequestError> {
-    if request.metric_selector.is_empty() {
+pub fn narrowed(
+    collector: &Collector,
+    metric: &str,
+    selector: &Selector,
+) -> Result<Option<String>, RequestError> {
+    if selector.is_empty() {
         return Ok(None);
     }
-    let metric = request.metric.as_str();
-    let only = request.metric_selector.requirements().iter().map(matcher).collect::<Result<_, _>>()?;
+    let only = selector.requirements().iter().map(matcher).collect::<Result<_, _>>()?;
     let signal = collector.signal(metric).and_then(|signal| signal.narrowed(only));
     let Some(signal) = signal else {
         let message = format!(
@@ -164,7 +173,7 @@ fn equal(requirement: &Requirement) -> Comparison {
 }
 
 /// A pod's fresh sample, unless it is from another pod that had the name before.
-fn live_sample(
+pub fn live_sample(
     reading: &Reading,
     namespace: &str,
     name: &str,

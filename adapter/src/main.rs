@@ -144,6 +144,7 @@ async fn run(options: Options, background: &Handle) -> anyhow::Result<()> {
         tokens: Tokens::new(token_reviews, access.authentication_token_webhook_cache_ttl),
         authorizer: Authorizer::new(reviewer, memory, access.authorization_always_allow_paths),
         answers: Answers::default(),
+        external_signals: options.external_signals,
         telemetry: telemetry.clone(),
         clock,
         room: Room::default(),

@@ -35,6 +35,10 @@ pub struct Options {
     /// What rates are taken over: at least four scrapes; ratios and quantiles over five times as much.
     #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration::parse)]
     pub rate_window: Duration,
+    /// Serve the signals as external metrics as well: external.metrics.k8s.io, which no other program may serve then.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true")]
+    pub external_signals: bool,
     /// A file with rules (prometheus-adapter's form, or name and query), read again when it changes.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! [`PodCache`]: what must be known of the cluster's pods to answer for those that a selector matches.
 //!
-//! A watch keeps it; of each pod only the labels, the start and whether it has ended stay in memory.
+//! A watch keeps it; of each pod only the labels, the start, readiness and whether it has ended stay in memory.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,12 +24,19 @@ use tokio::sync::watch;
 
 use crate::selector::Selector;
 
+/// The annotation that says whether a pod's metrics are read.
+const SCRAPE: &str = "prometheus.io/scrape";
+
 /// What is known of one pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pod {
     labels: BTreeMap<String, String>,
     /// When the kubelet took it on; a pod of the same name before it is another pod.
     pub started: Option<Timestamp>,
+    /// Since when it is Ready; none while it is not, or is being deleted.
+    pub ready_since: Option<Timestamp>,
+    /// Whether its annotation `prometheus.io/scrape: "false"` says that there is nothing to read.
+    pub is_unscraped: bool,
 }
 
 /// The pods of one namespace that have not ended, by name.
@@ -57,12 +64,32 @@ type WirePod = Object<NotUsed, WireStatus>;
 struct WireStatus {
     phase: Option<String>,
     start_time: Option<Timestamp>,
+    conditions: Option<Vec<WireCondition>>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireCondition {
+    r#type: String,
+    status: String,
+    last_transition_time: Option<Timestamp>,
 }
 
 impl Pod {
-    /// Returns a pod with these labels.
+    /// Returns a pod with these labels that is not Ready.
     pub fn new(labels: BTreeMap<String, String>, started: Option<Timestamp>) -> Self {
-        Self { labels, started }
+        Self { labels, started, ready_since: None, is_unscraped: false }
+    }
+
+    /// The same, Ready since then.
+    #[must_use]
+    pub fn ready(self, since: Timestamp) -> Self {
+        Self { ready_since: Some(since), ..self }
+    }
+
+    /// Returns the pod's labels.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
     }
 
     /// Says whether a selector selects the pod.
@@ -79,9 +106,14 @@ impl Pod {
 impl PodCache {
     /// Returns the pods of a namespace that a selector selects, by name.
     pub fn select(&self, namespace: &str, selector: &Selector) -> Vec<(String, Arc<Pod>)> {
+        self.filter(namespace, |pod| pod.matches(selector))
+    }
+
+    /// Returns the pods of a namespace that are wanted, by name.
+    pub fn filter(&self, namespace: &str, is_wanted: impl Fn(&Pod) -> bool) -> Vec<(String, Arc<Pod>)> {
         let known = self.known();
         let pods = known.namespaces.get(namespace).into_iter().flat_map(|(_, pods)| pods);
-        pods.filter(|(_, pod)| pod.matches(selector)).map(|(name, pod)| (name.clone(), pod.clone())).collect()
+        pods.filter(|(_, pod)| is_wanted(pod)).map(|(name, pod)| (name.clone(), pod.clone())).collect()
     }
 
     /// Returns the namespaces that have pods, sorted.
@@ -181,8 +213,14 @@ fn read(pod: WirePod) -> (String, String, Option<Arc<Pod>>) {
     let (namespace, name) = (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default());
     let status = pod.status.unwrap_or_default();
     let has_ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
-    let labels = metadata.labels.unwrap_or_default();
-    (namespace, name, (!has_ended).then(|| Arc::new(Pod::new(labels, status.start_time))))
+    let mut pod = Pod::new(metadata.labels.unwrap_or_default(), status.start_time);
+    let is_ready = |condition: &&WireCondition| condition.r#type == "Ready" && condition.status == "True";
+    let ready =
+        status.conditions.iter().flatten().find(is_ready).filter(|_| metadata.deletion_timestamp.is_none());
+    pod.ready_since = ready.map(|ready| ready.last_transition_time.unwrap_or(Timestamp::MIN));
+    let annotations = metadata.annotations.unwrap_or_default();
+    pod.is_unscraped = annotations.get(SCRAPE).is_some_and(|value| value.trim() == "false");
+    (namespace, name, (!has_ended).then(|| Arc::new(pod)))
 }
 
 impl Known {
@@ -240,6 +278,32 @@ mod tests {
         assert_eq!(cache.select("a", &Selector::parse("app!=web").expect("parses")), []);
         assert_eq!(cache.select("b", &Selector::default()), []);
         assert_eq!(cache.get("a", "p2"), None);
+    }
+
+    #[test]
+    fn readiness_ends_with_the_pod_s_deletion() {
+        let wire = |metadata: &str, status: &str| -> WirePod {
+            let json = format!(
+                r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"p","namespace":"a"{metadata}}},"spec":{{"containers":[]}},"status":{{"conditions":[
+                    {{"type":"Initialized","status":"True","lastTransitionTime":"2026-11-20T10:00:00Z"}},
+                    {{"type":"Ready","status":"{status}","lastTransitionTime":"2026-11-20T10:01:00Z"}}]}}}}"#
+            );
+            serde_json::from_str(&json).expect("a pod")
+        };
+        for (metadata, status, want) in [
+            ("", "True", (Some("2026-11-20T10:01:00Z"), false)),
+            ("", "False", (None, false)),
+            (r#","deletionTimestamp":"2026-11-20T10:02:00Z""#, "True", (None, false)),
+            (
+                r#","annotations":{"prometheus.io/scrape":"false"}"#,
+                "True",
+                (Some("2026-11-20T10:01:00Z"), true),
+            ),
+        ] {
+            let pod = read(wire(metadata, status)).2.expect("it has not ended");
+            let since = pod.ready_since.map(|since| since.to_string());
+            assert_eq!((since.as_deref(), pod.is_unscraped), want, "{metadata} {status}");
+        }
     }
 
     #[test]

@@ -93,6 +93,52 @@ struct List<I> {
 #[derive(Serialize)]
 struct Nothing {}
 
+/// One value of an external metric.
+#[derive(Clone, Debug)]
+pub struct ExternalValue<'a, L> {
+    /// The metric's name.
+    pub metric: &'a str,
+    /// What tells it from other values of the metric.
+    pub labels: &'a L,
+    /// When the value was true.
+    pub time: Timestamp,
+    /// What the value was taken over.
+    pub window_seconds: Option<u64>,
+    /// The value.
+    pub value: MilliValue,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExternalItem<'a, L> {
+    metric_name: &'a str,
+    metric_labels: &'a L,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<u64>,
+    value: MilliValue,
+}
+
+/// Writes a list of values of an external metric.
+pub fn external_list<'a, L: Serialize + 'a>(
+    values: impl Iterator<Item = ExternalValue<'a, L>>,
+) -> Result<Vec<u8>, RequestError> {
+    let items = values.map(|value| ExternalItem {
+        metric_name: value.metric,
+        metric_labels: value.labels,
+        timestamp: whole_seconds(value.time),
+        window: value.window_seconds,
+        value: value.value,
+    });
+    serde_json::to_vec(&List {
+        kind: "ExternalMetricValueList",
+        api_version: "external.metrics.k8s.io/v1beta1",
+        metadata: Nothing {},
+        items: items.collect(),
+    })
+    .map_err(RequestError::internal)
+}
+
 impl ValueList<'_> {
     /// Writes the list. Errors: a selector that the API's own form cannot express.
     pub fn to_json(&self) -> Result<Vec<u8>, RequestError> {

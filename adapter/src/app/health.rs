@@ -105,8 +105,9 @@ fn notes(app: &App) -> Vec<String> {
     }
     let book = app.engine.book();
     let asks = book.as_ref().map(|book| book.rules().asks).unwrap_or_default();
+    let is_external = asks.external || app.external_signals;
     for (asked, group, key) in
-        [(asks.external, EXTERNAL_GROUP, "externalRules"), (asks.usage, RESOURCE_GROUP, "resourceRules")]
+        [(is_external, EXTERNAL_GROUP, "externalRules"), (asks.usage, RESOURCE_GROUP, "resourceRules")]
     {
         if !asked {
             notes.push(format!("{group} is not served: the configuration has no {key}"));

@@ -170,8 +170,20 @@ fn world() -> World {
     let telemetry = Telemetry::default();
     let answers = Answers::default();
     let room = Room::default();
-    let app =
-        Arc::new(App { collector, engine, pods, trust, tokens, authorizer, answers, telemetry, clock, room });
+    let app = App {
+        collector,
+        engine,
+        pods,
+        trust,
+        tokens,
+        authorizer,
+        answers,
+        external_signals: false,
+        telemetry,
+        clock,
+        room,
+    };
+    let app = Arc::new(app);
     World { app, engines, peer: Arc::new(Peer::new(vec![certificate])) }
 }
 
@@ -188,6 +200,7 @@ impl World {
             tokens: Tokens::new(Arc::new(OneToken), Duration::from_secs(10)),
             authorizer: Authorizer::new(Arc::new(OnlyHpa), memory, Vec::new()),
             answers: Answers::default(),
+            external_signals: app.external_signals,
             telemetry: app.telemetry.clone(),
             clock: app.clock.clone(),
             room: Room::default(),

@@ -16,6 +16,43 @@ engine without traffic counts as; no data at all is never zero.
 | signal | meaning | unit | over | fold | idle | as a target |
 | --- | --- | --- | --- | --- | --- | --- |
 ";
+const IN_AN_HPA: &str = r#"
+## In an HPA
+
+Every signal but the latencies is there in three forms, whatever the metrics come from (Prometheus, VictoriaMetrics or the pods
+themselves). Target `AverageValue` divides the total by the replicas.
+
+```yaml fragment
+metrics:
+- type: Pods                                     # the average of the workload's own pods
+  pods:
+    metric: {name: queue_length}
+    target: {type: AverageValue, averageValue: "5"}
+- type: Object                                   # what the pods of something say together
+  object:
+    metric: {name: queue_length}
+    describedObject: {apiVersion: workloads.x-k8s.io/v1alpha2, kind: RoleBasedGroup, name: chat}
+    target: {type: AverageValue, averageValue: "5"}
+- type: External                                 # the sum over the pods that a selector selects
+  external:
+    metric: {name: queue_length, selector: {matchLabels: {app: gateway}}}
+    target: {type: AverageValue, averageValue: "5"}
+```
+
+- **Pods**: `metric.selector` narrows the series, such as `model_name`. So it does for objects.
+- **Object**: a `RoleBasedGroup` stands for all its pods, the `RoleBasedGroupScalingAdapter` `<group>-<role>` for those of its role,
+  a `Namespace` for those of all groups in it. Values add up or the largest counts, as *fold* says. Other kinds take a rule.
+- **External**, with `adapter.externalMetrics: true` of the chart (`--external-signals`): `metric.selector` is over the labels of
+  *pods*, and without one the pods of all groups of the namespace are meant. The HPA adds the pods up, shares too: for
+  `kv_cache_usage` give an `AverageValue`, or take the object. A rule of the same name goes before the signal. Where KEDA serves
+  external.metrics.k8s.io, leave it off.
+- Latencies are quantiles, and those of several pods do not make one of all: ask for pods, or write a rule over summed buckets.
+
+**A total is whole or there is none.** A sum that lacks a pod is too low, and the HPA would take away replicas for it. So while a
+pod that ought to answer is silent, the answer is 503 and names it, and the HPA stays where it is. A pod ought to answer once it
+has been Ready for 30 s, unless it is a worker (its leader speaks for it) or annotated `prometheus.io/scrape: "false"`. A role that
+cannot have the signal, such as a router asked for its KV cache, is left out if its pods answer any other signal.
+"#;
 const ENGINES: &str = "
 ## Engines
 
@@ -49,6 +86,7 @@ pub fn page() -> String {
         let _ = writeln!(text, "| `{name}` | {meaning} | {unit} | {over} | {fold} | {idle} | {target} |");
     }
     text.push_str("\nLatencies are for people and dashboards: a proportional rule on them is unstable, so policies refuse them.\n");
+    text.push_str(IN_AN_HPA);
     text.push_str(ENGINES);
     for signal in &signals {
         let Definition::Engines(engines) = &signal.definition else { continue };

@@ -458,5 +458,14 @@ fn listed(list: &Value) -> Result<BTreeSet<String>> {
 /// The signals as discovery lists them.
 fn catalog() -> BTreeSet<String> {
     let signals = rbg_autoscaler::metrics::catalog::built_in(std::time::Duration::from_secs(60));
-    signals.iter().map(|signal| format!("pods/{} true", signal.name)).collect()
+    let kinds = [
+        ("pods", true),
+        ("namespaces", false),
+        ("rolebasedgroups.workloads.x-k8s.io", true),
+        ("rolebasedgroupscalingadapters.workloads.x-k8s.io", true),
+    ];
+    let listed = signals
+        .iter()
+        .flat_map(|signal| kinds.map(|(kind, namespaced)| format!("{kind}/{} {namespaced}", signal.name)));
+    listed.collect()
 }

@@ -8,32 +8,34 @@ use rbg_autoscaler_tests::{
     control_plane::Component,
     fleet::{endpoint::Target, pin::Pin},
     harness::{ApiService, MetricsAdapter, Program, eventually, free_port, service_account_kubeconfig},
+    rbg::install_crds,
 };
 
 use crate::{
-    hpa,
-    world::{ACCOUNT, GROUP, NAMESPACE, PATIENCE, World},
+    hpa, totals,
+    world::{ACCOUNT, EXTERNAL, GROUP, NAMESPACE, PATIENCE, World},
 };
 
 pub async fn without_prometheus(world: &World) {
+    let client = world.plane.client().await.unwrap();
+    // The HPA controller learns of new kinds now and then.
+    install_crds(&client).await.unwrap();
+    let sources = totals::prepare(world).await;
     let port = free_port().unwrap();
     let mut adapter = start(world, port).await.unwrap();
     every_signal_is_the_same(world, port).await;
     world.plane.stop_component(Component::Prometheus).await;
-    let client = world.plane.client().await.unwrap();
-    for version in ["v1beta1", "v1beta2"] {
-        let service =
-            ApiService::register(&client, GROUP, version, port, &world.plane.pki().ca()).await.unwrap();
-        service.available(&client, PATIENCE).await.unwrap();
-    }
+    let versions = [(GROUP, "v1beta1"), (GROUP, "v1beta2"), (EXTERNAL, "v1beta1")];
+    ApiService::serve(&client, &versions, port, &world.plane.pki().ca(), PATIENCE).await.unwrap();
     hpa::follows_its_queue(world, "scraped", hpa::OF_ONE_ENGINE).await;
+    totals::hpas_follow_them(world, &sources).await;
     adapter.stop().await.unwrap();
 }
 
 async fn start(world: &World, port: u16) -> Result<Program> {
     let kubeconfig = service_account_kubeconfig(&world.plane, NAMESPACE, ACCOUNT).await?;
     let adapter = MetricsAdapter { kubeconfig: &kubeconfig, port, certificate: &world.certificate };
-    let mut adapter = adapter.start(&["--metrics-from=direct"])?;
+    let mut adapter = adapter.start(&["--metrics-from=direct", "--external-signals"])?;
     adapter.printed("pods to scrape listed", PATIENCE).await?;
     adapter.printed("pods listed", PATIENCE).await?;
     Ok(adapter)

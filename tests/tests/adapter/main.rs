@@ -10,6 +10,7 @@ mod outage;
 mod page;
 mod rules;
 mod security;
+mod totals;
 mod usage;
 mod victoria;
 mod world;

@@ -86,6 +86,17 @@ impl World {
 
     /// The same of another engine.
     pub async fn deployment_of(&self, engine: &str, name: &str, replicas: usize) -> Vec<String> {
+        self.deployment_labelled(engine, name, replicas, "tier: engine").await
+    }
+
+    /// The same whose pods have these labels besides `app`.
+    pub async fn deployment_labelled(
+        &self,
+        engine: &str,
+        name: &str,
+        replicas: usize,
+        labels: &str,
+    ) -> Vec<String> {
         let yaml = format!(
             r#"
 apiVersion: apps/v1
@@ -96,7 +107,7 @@ spec:
   selector: {{matchLabels: {{app: {name}}}}}
   template:
     metadata:
-      labels: {{app: {name}, tier: engine}}
+      labels: {{app: {name}, {labels}}}
       annotations:
         fleet.rbg-autoscaler.dev/engine: {engine}
         prometheus.io/scrape: "true"
