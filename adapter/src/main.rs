@@ -154,6 +154,12 @@ async fn run(options: Options, background: &Handle) -> anyhow::Result<()> {
         let relist_every = options.metrics_relist_interval;
         let max_age = options.metrics_max_age;
         let max_age = if max_age.is_zero() { relist_every } else { max_age };
+        if max_age < relist_every {
+            bail!(
+                "--metrics-max-age {max_age:?} is shorter than --metrics-relist-interval {relist_every:?}: metrics would come and go; \
+                 make it as long or leave it out"
+            );
+        }
         let signals = catalog::built_in(options.rate_window);
         let configuration = Configuration { file, relist_every, max_age, signals };
         let warming = engine.clone();

@@ -199,16 +199,102 @@ impl ClientCertVerifier for AnyClient {
 
 #[cfg(test)]
 mod tests {
+    use rustls::{
+        ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion, pki_types::ServerName,
+    };
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
     use super::*;
+
+    /// What server and client have agreed on: the HTTP version, that of TLS, and how many certificates the client has shown.
+    type Agreed = (String, ProtocolVersion, usize);
+
+    /// A client's side of the story.
+    struct Case {
+        name: &'static str,
+        is_http2: bool,
+        only_tls13: bool,
+        versions: &'static [&'static SupportedProtocolVersion],
+        shows_certificate: bool,
+        want: Option<(&'static str, ProtocolVersion, usize)>,
+    }
+
+    async fn handshake(case: &Case) -> Result<Agreed, String> {
+        let made = self_signed(vec!["localhost".to_owned()]).expect("made");
+        let serving = Arc::new(ServingCertificate::new(made.usable().expect("usable")));
+        let server = server_config(serving, case.is_http2, case.only_tls13).expect("set up");
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(made.certificate.as_bytes()).expect("PEM"))
+            .expect("an authority");
+        let client = ClientConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(case.versions)
+            .expect("versions")
+            .with_root_certificates(roots);
+        let mut client = if case.shows_certificate {
+            let own = self_signed(vec!["nobody".to_owned()]).expect("made").usable().expect("usable");
+            client.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(own)))
+        } else {
+            client.with_no_client_auth()
+        };
+        client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let name = ServerName::try_from("localhost").expect("a name");
+        let accepted = TlsAcceptor::from(Arc::new(server)).accept(far);
+        let connected = TlsConnector::from(Arc::new(client)).connect(name, near);
+        let (accepted, connected) = tokio::join!(accepted, connected);
+        connected.map_err(|error| error.to_string())?;
+        let accepted = accepted.map_err(|error| error.to_string())?;
+        let connection = accepted.get_ref().1;
+        let http = connection.alpn_protocol().map(|http| String::from_utf8_lossy(http).into_owned());
+        let shown = connection.peer_certificates().unwrap_or_default().len();
+        Ok((http.unwrap_or_default(), connection.protocol_version().expect("agreed"), shown))
+    }
+
+    #[tokio::test]
+    async fn certificates_of_clients_are_asked_for_and_judged_later() {
+        const BOTH: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
+        const OLD: &[&SupportedProtocolVersion] = &[&TLS12];
+        let case = Case {
+            name: "as kube-apiserver comes",
+            is_http2: true,
+            only_tls13: false,
+            versions: BOTH,
+            shows_certificate: true,
+            want: Some(("h2", ProtocolVersion::TLSv1_3, 1)),
+        };
+        for case in [
+            Case {
+                name: "an old client",
+                versions: OLD,
+                want: Some(("h2", ProtocolVersion::TLSv1_2, 1)),
+                ..case
+            },
+            Case {
+                name: "without a certificate",
+                shows_certificate: false,
+                want: Some(("h2", ProtocolVersion::TLSv1_3, 0)),
+                ..case
+            },
+            Case {
+                name: "without HTTP/2",
+                is_http2: false,
+                want: Some(("http/1.1", ProtocolVersion::TLSv1_3, 1)),
+                ..case
+            },
+            Case { name: "an old client is refused", only_tls13: true, versions: OLD, want: None, ..case },
+            case,
+        ] {
+            let agreed = handshake(&case).await;
+            let want = case.want.map(|(http, version, shown)| (http.to_owned(), version, shown));
+            assert_eq!(agreed.as_ref().ok(), want.as_ref(), "{}: {agreed:?}", case.name);
+        }
+    }
 
     #[test]
     fn a_certificate_is_made_when_none_is_given() {
-        let certificate = self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])
-            .and_then(|made| made.usable())
-            .expect("made");
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let certificate = self_signed(names).and_then(|made| made.usable()).expect("made");
         assert_eq!(certificate.cert.len(), 1);
-        let serving = Arc::new(ServingCertificate::new(certificate));
-        let config = server_config(serving, true, false).expect("set up");
-        assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     }
 }

@@ -270,6 +270,71 @@ async fn no_data_is_an_empty_list_or_a_404_that_says_why() {
     }
 }
 
+/// Parameters and headers that clients send, whether they mean anything here or not.
+#[tokio::test(start_paused = true)]
+async fn what_clients_add_to_a_request() {
+    let world = world();
+    let all = format!("{V2}/namespaces/a/pods/*/queue_length");
+    let one = format!("{V2}/namespaces/a/pods/p2/queue_length");
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+    let external = "/apis/external.metrics.k8s.io/v1beta1/namespaces/a/queue";
+    for (path, accept, code, part) in [
+        (format!("{all}?labelSelector=role%3Drouter"), "", 200, r#""items":[]"#),
+        (format!("{all}?labelSelector=role%3Dnobody"), "", 404, "no pod in namespace a"),
+        (format!("{one}?labelSelector=role%3Dnobody"), "", 200, r#""value":"3""#),
+        (format!("{one}?fieldSelector=metadata.name%3Dp2"), "", 200, r#""value":"3""#),
+        (format!("{one}?fieldSelector=metadata.name%3Dp1"), "", 400, "fieldSelector"),
+        (format!("{one}?fieldSelector=spec.nodeName%3Dn"), "", 400, "fieldSelector"),
+        (
+            format!("{one}?selector=nothing&timeout=32s&limit=500&resourceVersion=0&watch=false"),
+            "",
+            200,
+            r#""value":"3""#,
+        ),
+        (format!("{one}/"), "", 200, r#""value":"3""#),
+        (one.replace("queue", "%71ueue"), "", 200, r#""value":"3""#),
+        (one.clone(), "application/vnd.kubernetes.protobuf, */*", 200, r#""value":"3""#),
+        (one.clone(), "application/vnd.kubernetes.protobuf,application/json", 200, r#""value":"3""#),
+        (one.clone(), table, 200, r#""kind":"MetricValueList""#),
+        (one.clone(), "application/vnd.kubernetes.protobuf", 406, "application/json"),
+        (format!("{V2}?timeout=32s"), "", 200, r#""kind":"APIResourceList""#),
+        (format!("{V2}/"), "", 200, r#""kind":"APIResourceList""#),
+        ("/apis/".to_owned(), "", 200, r#""kind":"APIGroupList""#),
+        (format!("{external}?watch=true"), "", 405, "MethodNotAllowed"),
+        (format!("{V2}/namespaces/a/pods"), "", 400, "invalid request path"),
+        (format!("{V2}/namespaces/a/pods/p1"), "", 404, "NotFound"),
+        (format!("{V2}/nodes/n1"), "", 404, "NotFound"),
+        (format!("{V2}/namespaces/a/pods/p1/a%2Fb"), "", 404, "NotFound"),
+        ("/debug/pprof/heap".to_owned(), "", 404, "NotFound"),
+    ] {
+        let headers = [("x-remote-user", "hpa"), ("accept", accept)];
+        let (status, headers, body) = world.ask(&path, &headers, world.peer.clone()).await;
+        assert!(status.as_u16() == code && body.contains(part), "{path} {accept}: {status} {body}");
+        assert_eq!(headers[header::CONTENT_TYPE], JSON, "{path}");
+        if code >= 400 {
+            let status: Value = serde_json::from_str(&body).expect("JSON");
+            let whole = (&status["kind"], &status["apiVersion"], &status["status"], &status["code"]);
+            assert_eq!(whole, (&json!("Status"), &json!("v1"), &json!("Failure"), &json!(code)), "{path}");
+        }
+    }
+}
+
+/// kube-apiserver probes discovery to know whether the API is there: every kubectl would complain if an outage took it away.
+#[tokio::test(start_paused = true)]
+async fn discovery_does_not_need_the_source() {
+    let world = world();
+    *world.engines.is_down.lock().expect("not poisoned") = true;
+    world.get(&format!("{V2}/namespaces/a/pods/*/queue_length")).await;
+    let mut unread = world.apart();
+    unread.pods = Arc::default();
+    let unread = World { app: Arc::new(unread), ..world };
+    for path in ["/apis", "/apis/custom.metrics.k8s.io", V1, V2, "/openapi/v2", "/openapi/v3"] {
+        assert!(unread.get(path).await.starts_with("200 "), "{path}");
+    }
+    let values = unread.get(&format!("{V2}/namespaces/a/pods/*/queue_length")).await;
+    assert!(values.starts_with("503 ") && values.contains("not listed yet"), "{values}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_cause_of_an_outage_is_the_message() {
     let world = world();
@@ -436,6 +501,13 @@ async fn discovery_is_stable_and_in_the_form_asked_for() {
     let (status, headers, body) =
         world.ask("/apis", &[hpa, ("accept", aggregated)], world.peer.clone()).await;
     assert_eq!((status, headers[header::CONTENT_TYPE].as_bytes()), (StatusCode::OK, aggregated.as_bytes()));
+    let known =
+        [hpa, ("accept", aggregated), ("if-none-match", headers[header::ETAG].to_str().expect("text"))];
+    assert_eq!(
+        world.ask("/apis", &known, world.peer.clone()).await.0,
+        304,
+        "kube-apiserver asks each minute"
+    );
     assert!(body.starts_with(r#"{"apiVersion":"apidiscovery.k8s.io/v2","items""#), "{body}");
     let (status, _, body) = world.ask(V2, &[hpa, ("accept", "application/yaml")], world.peer.clone()).await;
     assert_eq!(status, 406, "{body}");

@@ -72,3 +72,52 @@ impl TokenReviewer for ApiTokenReview {
         .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Knows the token of jane, cannot tell about `broken`.
+    #[derive(Default)]
+    struct Fake {
+        asked: AtomicUsize,
+    }
+
+    impl TokenReviewer for Fake {
+        fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Owner, String>> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            async move {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                match token {
+                    "jane's" => Ok(Ok(User { name: "jane".to_owned(), ..User::default() })),
+                    "broken" => Err("connection refused".to_owned()),
+                    _ => Ok(Err("unknown".to_owned())),
+                }
+            }
+            .boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_looked_up_once_in_a_while() {
+        let fake = Arc::new(Fake::default());
+        let tokens = Tokens::new(fake.clone(), Duration::from_secs(10));
+        let asked = || fake.asked.load(Ordering::Relaxed);
+        let (one, other) = tokio::join!(tokens.owner("jane's"), tokens.owner("jane's"));
+        assert_eq!((&one, asked()), (&other, 1), "asked together, asked once");
+        assert_eq!(one.expect("an answer").expect("jane").name, "jane");
+        assert_eq!(tokens.owner("other").await, Ok(Err("unknown".to_owned())));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        let _ = (tokens.owner("jane's").await, tokens.owner("other").await);
+        assert_eq!(asked(), 2, "still remembered");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let _ = tokens.owner("jane's").await;
+        assert_eq!(asked(), 3, "no longer");
+        for want in [4, 5] {
+            assert_eq!(tokens.owner("broken").await, Err("connection refused".to_owned()));
+            assert_eq!(asked(), want, "a failure is not remembered");
+        }
+    }
+}

@@ -91,6 +91,17 @@ pub async fn discovery(world: &World) {
     let resources =
         kubectl(&world.plane, &["api-resources", "--api-group=apps", "-o", "name"]).await.unwrap();
     assert!(resources.contains("deployments.apps"), "{resources}");
+    // A group that cannot be read makes both fail, for every user of the cluster.
+    let all = kubectl(&world.plane, &["api-resources", "-o", "name"]).await.unwrap();
+    assert!(all.contains("pods") && all.contains("apiservices.apiregistration.k8s.io"), "{all}");
+    let ours = kubectl(&world.plane, &["api-resources", "--api-group=custom.metrics.k8s.io"]).await.unwrap();
+    assert!(!ours.contains("queue_length"), "metrics are subresources, which are not listed: {ours}");
+    let versions = kubectl(&world.plane, &["api-versions"]).await.unwrap();
+    for version in ["custom.metrics.k8s.io/v1beta1", "custom.metrics.k8s.io/v1beta2"] {
+        assert!(versions.contains(version), "{versions}");
+    }
+    let schemas = kubectl(&world.plane, &["get", "--raw", "/openapi/v3"]).await.unwrap();
+    assert!(schemas.contains(r#""apis/custom.metrics.k8s.io/v1beta2""#), "{schemas:.2000}");
     for (path, begins) in [
         (
             world.path("v1beta2", "pods/*/queue_length"),
@@ -103,10 +114,33 @@ pub async fn discovery(world: &World) {
         let raw = kubectl(&world.plane, &["get", "--raw", &path]).await.unwrap();
         assert!(raw.starts_with(begins), "{path}: {raw}");
     }
-    let nothing = world.path("v1beta2", "pods/*/frobs");
-    let error = kubectl(&world.plane, &["get", "--raw", &nothing]).await.unwrap_err().to_string();
-    assert!(
-        error.contains("Error from server (NotFound): the server could not find the metric frobs"),
-        "{error}"
-    );
+    let namespace = world.namespace.name();
+    for (path, says) in [
+        (
+            world.path("v1beta2", "pods/*/frobs"),
+            "Error from server (NotFound): the server could not find the metric frobs for pods".to_owned(),
+        ),
+        (
+            world.path("v1beta1", "pods/%2A/queue_length?labelSelector=app%3Dnobody"),
+            format!(
+                "Error from server (NotFound): the server could not find the metric queue_length for pods: no pod in namespace {namespace}"
+            ),
+        ),
+        (
+            world.path("v1beta2", "pods/%2A/queue_length?labelSelector=a+b"),
+            "Error from server (BadRequest): unable to parse the selector".to_owned(),
+        ),
+        (
+            world.path("v1beta2", "pods/*/queue_length?fieldSelector=metadata.name%3Dother"),
+            "Error from server (BadRequest): fieldSelector".to_owned(),
+        ),
+        (world.path("v1beta2", "pods"), "Error from server (BadRequest): invalid request path".to_owned()),
+        (
+            world.path("v1beta2", "pods/first"),
+            "Error from server (NotFound): the server could not find the requested resource".to_owned(),
+        ),
+    ] {
+        let error = kubectl(&world.plane, &["get", "--raw", &path]).await.unwrap_err().to_string();
+        assert!(error.contains(&says), "{path}: {error}");
+    }
 }

@@ -26,6 +26,7 @@ async fn behind_the_aggregation_layer() {
     beside::prometheus_adapter_answers_the_same(&world).await;
     security::who_is_nobody_or_may_not(&world).await;
     security::the_certificate_changes_under_load(&world).await;
+    security::the_clients_authority_changes(&world).await;
     hpa::a_deployment_follows_its_queue(&world).await;
     rules::a_configuration_of_prometheus_adapter(&world).await;
     rules::a_kind_is_installed(&world).await;

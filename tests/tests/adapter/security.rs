@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
-    core::v1::ServiceAccount,
+    core::v1::{ConfigMap, ServiceAccount},
 };
-use kube::{Api, api::PostParams};
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
 use rbg_autoscaler_tests::{
     control_plane::{CertificateFiles, client},
     harness::eventually,
@@ -82,6 +85,46 @@ fn stranger(world: &World) -> CertificateFiles {
     std::fs::write(&file, key.serialize_pem()).unwrap();
     std::fs::write(file.with_extension("crt"), certificate.pem()).unwrap();
     CertificateFiles { certificate: file.with_extension("crt"), key: file }
+}
+
+/// Another authority of clients is believed as soon as the cluster says so (prometheus-adapter needs a restart).
+pub async fn the_clients_authority_changes(world: &World) {
+    let path = world.path("v1beta2", "pods/*/queue_length");
+    let (authority, admin) = newcomer(world);
+    let (code, text) = world.direct(&path, Some(admin.clone()), &[]).await;
+    assert_eq!(code, 401, "nobody knows the authority yet: {text}");
+    let config_maps: Api<ConfigMap> = Api::namespaced(world.plane.client().await.unwrap(), "kube-system");
+    let name = "extension-apiserver-authentication";
+    let known = config_maps.get(name).await.unwrap().data.unwrap();
+    let both = format!("{}\n{authority}", known["client-ca-file"]);
+    let both = Patch::Merge(serde_json::json!({"data": {"client-ca-file": both}}));
+    config_maps.patch(name, &PatchParams::default(), &both).await.unwrap();
+    eventually("the new authority is believed", PATIENCE, async || {
+        let (code, text) = world.direct(&path, Some(admin.clone()), &[]).await;
+        anyhow::ensure!(code == 200, "{code}: {text}");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
+    let joe = world.plane.pki().user("joe", None).unwrap();
+    assert_eq!(world.direct(&path, Some(joe), &[]).await.0, 403, "the old one is believed as well");
+}
+
+/// An authority that the cluster does not know, and an administrator's certificate by it.
+fn newcomer(world: &World) -> (String, CertificateFiles) {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "newcomer");
+    let authority = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "admin");
+    params.distinguished_name.push(rcgen::DnType::OrganizationName, "system:masters");
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let (key, file) = (rcgen::KeyPair::generate().unwrap(), world.plane.folder().join("newcomer.key"));
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    std::fs::write(&file, key.serialize_pem()).unwrap();
+    std::fs::write(file.with_extension("crt"), certificate.pem()).unwrap();
+    (authority.pem(), CertificateFiles { certificate: file.with_extension("crt"), key: file })
 }
 
 async fn token_of(world: &World, namespace: &str, name: &str) -> String {
