@@ -17,7 +17,7 @@ use serde::{
 use tokio::time::Instant;
 
 use crate::{
-    engine::{Engine, kinds},
+    engine::{Engine, kinds, vector::Wholeness},
     rules::{config::RuleSet, id::Finding, resources::ResourceMap, rulebook::Rulebook, series::SeriesShape},
     telemetry::Telemetry,
 };
@@ -62,7 +62,12 @@ struct SeriesReply {
     error: String,
     #[serde(default)]
     data: Shapes,
+    #[serde(flatten)]
+    wholeness: Wholeness,
 }
+
+/// The shapes of an answer, and why some may be missing.
+type Listed = (Vec<SeriesShape>, Option<String>);
 
 /// Distinct shapes, kept one by one while the answer is read: it may list every series of a Prometheus.
 #[derive(Default)]
@@ -218,8 +223,15 @@ impl Configuration {
         let mut is_whole = true;
         for (query, answer) in futures::future::join_all(asked).await {
             match answer {
-                Ok(shapes) => {
+                Ok((shapes, None)) => {
                     known.series.insert(query, shapes);
+                }
+                Ok((shapes, Some(why))) => {
+                    tracing::debug!(query, why, "a part of the series is not listed: those before are kept");
+                    let all = known.series.entry(query).or_default();
+                    all.extend(shapes);
+                    all.sort();
+                    all.dedup();
                 }
                 Err(error) => {
                     is_whole = false;
@@ -255,13 +267,13 @@ impl Known {
 }
 
 /// Reads the distinct names and label names out of an answer of `/api/v1/series`.
-fn shapes(body: &[u8]) -> Result<Vec<SeriesShape>, String> {
+fn shapes(body: &[u8]) -> Result<Listed, String> {
     let reply: SeriesReply =
         serde_json::from_slice(body).map_err(|error| format!("unreadable answer: {error}"))?;
     if reply.status != "success" {
         return Err(reply.error);
     }
-    Ok(reply.data.0.into_iter().collect())
+    Ok((reply.data.0.into_iter().collect(), reply.wholeness.partial()))
 }
 
 #[cfg(test)]
@@ -272,7 +284,8 @@ mod tests {
     fn series_become_shapes_each_once() {
         let body = r#"{"status":"success","data":[{"__name__":"b","x":"1"},{"__name__":"a","z":"1","y":"2"},
             {"__name__":"a","y":"3","z":"4"},{"x":"nameless"}]}"#;
-        let found = shapes(body.as_bytes()).expect("readable");
+        let (found, partial) = shapes(body.as_bytes()).expect("readable");
+        assert_eq!(partial, None);
         let found: Vec<_> = found.iter().map(|shape| (shape.name.as_str(), shape.labels.join(","))).collect();
         assert_eq!(found, [("a", "y,z".to_owned()), ("b", "x".to_owned())]);
         assert_eq!(shapes(br#"{"status":"error","error":"too many"}"#), Err("too many".to_owned()));

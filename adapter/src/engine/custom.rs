@@ -50,6 +50,10 @@ impl Engine {
         let (promql, kept) =
             plan.batch.as_ref().map_or((&plan.query, Kept::Short), |batch| (&batch.query, Kept::Long));
         let answered = self.answered(promql, kept).await?;
+        // A pod that is missing the HPA fills in by itself; a total it must take as it is.
+        if kind.group_resource() != GroupResource::new("", "pods") {
+            answered.vector.whole()?;
+        }
         // Who is meant by a selector over other kinds is asked of the API server now and then.
         let is_kept = pods.is_some() || matches!(request.name, ObjectName::One(_));
         let basis = is_kept.then(|| self.basis(&answered, pods));

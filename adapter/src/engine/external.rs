@@ -14,6 +14,7 @@ impl Engine {
         let book = self.book().ok_or_else(RequestError::no_such_path)?;
         let plan = book.external(request, Escaping::NAMES)?;
         let answered = self.answered(&plan.query, Kept::Long).await?;
+        answered.vector.whole()?;
         let basis = Some(self.basis(&answered, None));
         let items = answered.vector.elements.iter().map(|element| ExternalValue {
             metric: &request.metric,

@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use rbg_autoscaler::units::MilliValue;
 use serde::Deserialize;
 
+use crate::{custom::unavailable, request::RequestError};
+
 /// One value with its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
@@ -25,6 +27,8 @@ pub struct Element {
 pub struct Vector {
     /// The values.
     pub elements: Vec<Element>,
+    /// Why some may be missing, if the source says so.
+    pub partial: Option<String>,
     /// The label that was asked about first, and the places of the elements by its values.
     index: OnceLock<(String, HashMap<String, Vec<usize>>)>,
 }
@@ -37,6 +41,27 @@ struct Reply {
     error_type: String,
     #[serde(default)]
     error: String,
+    #[serde(flatten)]
+    wholeness: Wholeness,
+}
+
+/// What an answer of Prometheus' HTTP API says of its own completeness.
+#[derive(Debug, Default, Deserialize)]
+pub struct Wholeness {
+    #[serde(default)]
+    warnings: Option<Vec<String>>,
+    #[serde(default, rename = "isPartial")]
+    is_partial: bool,
+}
+
+impl Wholeness {
+    /// Returns why an answer is partial, if it is: what Thanos warns of when a store did not answer, or VictoriaMetrics' own mark.
+    /// Remarks about the query are none.
+    pub fn partial(self) -> Option<String> {
+        let mut warnings = self.warnings.into_iter().flatten();
+        let warning = warnings.find(|warning| !warning.starts_with("PromQL "));
+        warning.or_else(|| self.is_partial.then(|| "the answer is marked as partial".to_owned()))
+    }
 }
 
 #[derive(Deserialize)]
@@ -51,7 +76,9 @@ enum Data {
 #[derive(Deserialize)]
 struct WireElement {
     metric: BTreeMap<String, String>,
-    value: (f64, String),
+    /// Native histograms have none.
+    #[serde(default)]
+    value: Option<(f64, String)>,
 }
 
 impl Vector {
@@ -64,7 +91,7 @@ impl Vector {
         }
         let wire = match reply.data {
             Some(Data::Vector(elements)) => elements,
-            Some(Data::Scalar(value)) => vec![WireElement { metric: BTreeMap::new(), value }],
+            Some(Data::Scalar(value)) => vec![WireElement { metric: BTreeMap::new(), value: Some(value) }],
             Some(Data::Matrix(_)) => {
                 return Err("the query gives a matrix, not one value per object".to_owned());
             }
@@ -72,7 +99,17 @@ impl Vector {
             None => return Err("unreadable answer: no data in it".to_owned()),
         };
         let elements = wire.into_iter().filter_map(WireElement::number).collect();
-        Ok(Self { elements, index: OnceLock::new() })
+        Ok(Self { elements, partial: reply.wholeness.partial(), index: OnceLock::new() })
+    }
+
+    /// Refuses a partial answer where a number may be a total: it would be too low, and the HPA would take away replicas for it.
+    pub fn whole(&self) -> Result<(), RequestError> {
+        match &self.partial {
+            None => Ok(()),
+            Some(why) => {
+                Err(unavailable(format!("unable to fetch metrics: a part of the answer is missing: {why}")))
+            }
+        }
     }
 
     /// Returns the elements whose label has a value. Many ask about the same label, so that one is looked up.
@@ -100,10 +137,10 @@ impl Vector {
 impl WireElement {
     /// NaN and infinities are missing, never 0.
     fn number(self) -> Option<Element> {
-        let value = MilliValue::from_f64_truncated(self.value.1.parse().ok()?)?;
+        let (time, value) = self.value?;
+        let value = MilliValue::from_f64_truncated(value.parse().ok()?)?;
         let time =
-            Timestamp::from_millisecond(MilliValue::from_f64_truncated(self.value.0 + 0.0005)?.milli())
-                .ok()?;
+            Timestamp::from_millisecond(MilliValue::from_f64_truncated(time + 0.0005)?.milli()).ok()?;
         Some(Element { labels: self.metric, value, time })
     }
 }
@@ -111,6 +148,33 @@ impl WireElement {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partial_answer_says_so() {
+        let answer = |more: &str| {
+            let body =
+                format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[]}}{more}}}"#);
+            Vector::parse(body.as_bytes()).expect("readable").whole().map_err(|error| error.message)
+        };
+        let store = "receive series from Addr: store:10901: context deadline exceeded";
+        for (more, want) in [
+            ("", None),
+            (r#","warnings":null,"isPartial":false"#, None),
+            (r#","warnings":["PromQL warning: a mix of histograms"],"infos":["PromQL info: x"]"#, None),
+            (&*format!(r#","warnings":["PromQL info: x","{store}"]"#), Some(store)),
+            (r#","isPartial":true"#, Some("the answer is marked as partial")),
+        ] {
+            let why = |why| format!("unable to fetch metrics: a part of the answer is missing: {why}");
+            assert_eq!(answer(more).err(), want.map(why), "{more}");
+        }
+    }
+
+    #[test]
+    fn native_histograms_are_left_out() {
+        let body = r#"{"status":"success","data":{"resultType":"vector","result":[
+            {"metric":{"pod":"p"},"histogram":[1800000000,{"count":"1","sum":"2"}]},{"metric":{"pod":"q"},"value":[1800000000,"1"]}]}}"#;
+        assert_eq!(Vector::parse(body.as_bytes()).expect("readable").elements.len(), 1);
+    }
 
     #[test]
     fn reads_vectors_and_scalars() {

@@ -47,7 +47,7 @@ pub(super) fn read(signal: &Signal, at: Timestamp, body: &[u8]) -> Result<Answer
         return Err(NoSamples::Unreadable(why));
     }
     let mut answer = join(signal, at, &data.result);
-    answer.warnings = reply.warnings.into_iter().map(Cow::into_owned).collect();
+    answer.warnings = reply.warnings.into_iter().flatten().map(Cow::into_owned).collect();
     Ok(answer)
 }
 
@@ -96,7 +96,7 @@ struct Reply<'a> {
     #[serde(borrow)]
     error: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    warnings: Vec<Cow<'a, str>>,
+    warnings: Option<Vec<Cow<'a, str>>>,
 }
 
 #[derive(Deserialize)]
@@ -111,8 +111,9 @@ struct Data<'a> {
 struct Element<'a> {
     #[serde(borrow)]
     metric: Labels<'a>,
-    #[serde(borrow)]
-    value: (f64, Cow<'a, str>),
+    /// Native histograms have none.
+    #[serde(borrow, default)]
+    value: Option<(f64, Cow<'a, str>)>,
 }
 
 #[derive(Deserialize)]
@@ -134,7 +135,7 @@ impl Labels<'_> {
 
 impl Element<'_> {
     fn number(&self) -> Option<f64> {
-        self.value.1.parse().ok()
+        self.value.as_ref()?.1.parse().ok()
     }
 }
 

@@ -2,12 +2,15 @@
 
 use jiff::Timestamp;
 use reqwest::{Client, Url, header};
+use serde::Deserialize;
 
 use super::settings::{Credentials, Settings, SettingsError};
 use crate::metrics::{SourceError, innermost};
 
 /// Queries longer than this go by POST even where GET is preferred: proxies limit URLs.
 const LONGEST_GET: usize = 2048;
+/// A refusal of more bytes than this is not repeated.
+const LONGEST_WORDS: usize = 200;
 /// More of an answer than this is not read.
 const LARGEST_ANSWER: usize = 256 * 1024 * 1024;
 
@@ -89,17 +92,36 @@ impl PrometheusClient {
             body.extend_from_slice(&chunk);
         }
         let status = response.status();
-        // Prometheus tells the cause of some failures in its JSON; what else answers is no Prometheus but something before it.
-        if status.is_success() || (matches!(status.as_u16(), 400 | 422 | 503) && body.starts_with(b"{")) {
+        if status.is_success() || tells_why(&body) {
             return Ok(body);
         }
-        Err(SourceError::Refused { source_name: self.name(), message: format!("HTTP status {status}") })
+        // Something before Prometheus, or its own words without JSON: Mimir says "no org id" so.
+        let words = words(&body).map(|words| format!(": {words}")).unwrap_or_default();
+        Err(SourceError::Refused {
+            source_name: self.name(),
+            message: format!("HTTP status {status}{words}"),
+        })
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> SourceError {
         let cause = if error.is_timeout() { "no answer in time".to_owned() } else { innermost(error) };
         SourceError::Unreachable { source_name: self.name(), cause }
     }
+}
+
+/// Says whether a body is Prometheus' own form of a failure, whatever the status: Mimir and Thanos use more of them than it does.
+fn tells_why(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Failure<'a> {
+        status: &'a str,
+    }
+    serde_json::from_slice::<Failure<'_>>(body).is_ok_and(|failure| failure.status == "error")
+}
+
+/// The first line of a short text that is no page.
+fn words(body: &[u8]) -> Option<&str> {
+    let line = str::from_utf8(body).ok()?.trim().lines().next()?;
+    (line.len() <= LONGEST_WORDS && !line.starts_with('<')).then_some(line)
 }
 
 /// Writes an instant as Prometheus reads it: Unix seconds with milliseconds.

@@ -121,8 +121,16 @@ async fn a_closed_port_is_connection_refused() {
     assert_eq!(error.to_string(), format!("prometheus at http://{free}: connection refused"));
 }
 
-/// Answers each request with the same text and hands its head and body on.
+/// Answers each request with an empty vector and hands its head and body on.
 async fn server(status: &'static str) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    answering(status, r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#).await
+}
+
+/// The same with another body.
+async fn answering(
+    status: &'static str,
+    body: &'static str,
+) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -143,7 +151,6 @@ async fn server(status: &'static str) -> (String, tokio::sync::mpsc::UnboundedRe
                     break;
                 }
             }
-            let body = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
             let head =
                 format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
             let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
@@ -206,7 +213,40 @@ async fn a_proxy_s_refusal_is_told_by_its_status() {
     let source =
         PrometheusSource::new(&format!("http://{address}"), Duration::from_secs(5)).expect("a source");
     let error = source.collect(&signal("qps"), at(0)).await.expect_err("refused");
-    assert_eq!(error.to_string(), format!("prometheus at http://{address}: HTTP status 403 Forbidden"));
+    let said = r#": {"status":"success","data":{"resultType":"vector","result":[]}}"#;
+    assert_eq!(error.to_string(), format!("prometheus at http://{address}: HTTP status 403 Forbidden{said}"));
+}
+
+/// As Mimir and Thanos answer, by their documentation.
+#[tokio::test]
+async fn others_with_the_same_api_refuse_in_their_own_ways() {
+    let _ = source();
+    let json = r#"{"status":"error","errorType":"execution","error":"the query exceeded a limit"}"#;
+    let told = "execution: the query exceeded a limit";
+    for (status, body, want) in [
+        ("401 Unauthorized", "no org id\n", "HTTP status 401 Unauthorized: no org id"),
+        ("422 Unprocessable Entity", json, told),
+        ("429 Too Many Requests", json, told),
+        ("500 Internal Server Error", json, told),
+        ("502 Bad Gateway", "<html><body>bad gateway", "HTTP status 502 Bad Gateway"),
+        ("404 Not Found", "404 page not found", "HTTP status 404 Not Found: 404 page not found"),
+    ] {
+        let (address, _received) = answering(status, body).await;
+        let url = format!("http://{address}/prometheus");
+        let source = PrometheusSource::new(&url, Duration::from_secs(5)).expect("a source");
+        let error = source.collect(&signal("qps"), at(0)).await.expect_err("refused");
+        assert_eq!(error.to_string(), format!("prometheus at {url}: {want}"));
+    }
+}
+
+#[test]
+fn what_others_add_to_an_answer_does_no_harm() {
+    let body = r#"{"status":"success","warnings":null,"infos":[],"isPartial":true,"stats":{"seriesFetched":"2"},
+        "data":{"resultType":"vector","analysis":{},"result":[
+            {"metric":{"namespace":"ns","pod":"h"},"histogram":[1800000000,{"count":"1","sum":"2"}]},
+            {"metric":{"namespace":"ns","pod":"p"},"value":[1800000000,"1"]}]}}"#;
+    let answer = read(&signal("qps"), at(0), body.as_bytes()).expect("readable");
+    assert_eq!((answer.samples.len(), answer.dropped), (1, 1));
 }
 
 #[tokio::test]
