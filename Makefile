@@ -54,7 +54,7 @@ fuzz: prerequisites ## Feed everything that reads foreign bytes with broken ones
 	@fuzz/run $(TARGETS)
 
 .PHONY: bench
-bench: bench-decide bench-controller bench-adapter ## All benchmarks
+bench: bench-decide bench-controller bench-adapter bench-direct ## All benchmarks
 
 .PHONY: bench-decide
 bench-decide: prerequisites ## What a decision and a full sync cost; fails when a goal is missed
@@ -70,6 +70,11 @@ bench-controller: prerequisites tools ## The controller with 1,000 groups; fails
 bench-adapter: prerequisites tools ## The adapter beside prometheus-adapter; fails when a goal is missed (QUICK=1: a first look; PODS=1000 or 10000 only)
 	cargo build --release -p rbg-metrics-adapter -p rbg-autoscaler-tests --bin rbg-metrics-adapter --bin rbga-bench
 	target/release/rbga-bench adapter $(if $(filter 1 yes true,$(QUICK)),--quick) $(if $(PODS),--pods $(PODS))
+
+.PHONY: bench-direct
+bench-direct: prerequisites tools ## The adapter without Prometheus: what scraping 1,000 and 5,000 pods costs (QUICK=1: a first look)
+	cargo build --release -p rbg-metrics-adapter -p rbg-autoscaler-tests --bin rbg-metrics-adapter --bin rbga-bench
+	target/release/rbga-bench direct $(if $(filter 1 yes true,$(QUICK)),--quick)
 
 .PHONY: lint
 lint: prerequisites ## Format, clippy and purity of the library

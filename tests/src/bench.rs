@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod contestant;
 pub mod controller;
 pub mod cores;
+pub mod direct;
 pub mod load;
 pub mod process;
 pub mod report;

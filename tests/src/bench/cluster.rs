@@ -2,10 +2,15 @@
 //!
 //! Nobody schedules the pods: they are objects to list, of the size that a rendered chart gives them.
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::{Api, Client, api::PostParams};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
 use serde_json::json;
 
 use super::stand_in::StandIn;
@@ -22,6 +27,10 @@ pub struct Cluster {
     pub stand_in: StandIn,
     client: Client,
     groups: Vec<Group>,
+    /// The port of the engines.
+    port: u16,
+    /// Gives a pod its address by its number, if pods have any.
+    address: Option<fn(usize) -> Ipv4Addr>,
 }
 
 /// The pods of one namespace, all with the label `app=<name of the namespace>`.
@@ -40,7 +49,13 @@ impl Cluster {
         let options = Options { api_server_flags: vec![flag], ..Options::default() };
         let plane = ControlPlane::start(options).await?;
         let client = plane.client().await?;
-        Ok(Self { plane, stand_in: StandIn::start()?, client, groups: Vec::new() })
+        let stand_in = StandIn::start()?;
+        Ok(Self { plane, stand_in, client, groups: Vec::new(), port: 8000, address: None })
+    }
+
+    /// The same, of pods that run at addresses of their own.
+    pub async fn start_scraped(port: u16, address: fn(usize) -> Ipv4Addr) -> Result<Self> {
+        Ok(Self { port, address: Some(address), ..Self::start().await? })
     }
 
     /// Returns how many pods there are.
@@ -55,7 +70,7 @@ impl Cluster {
 
     /// Adds namespaces with that many pods each.
     pub async fn add(&mut self, namespaces: usize, pods: usize) -> Result<()> {
-        let first = self.groups.len();
+        let (first, before) = (self.groups.len(), self.pods());
         let groups: Vec<Group> = (first..first + namespaces)
             .map(|number| Group { namespace: format!("models-{number}"), pods })
             .collect();
@@ -78,11 +93,15 @@ impl Cluster {
                     .map(move |pod| (namespace.clone(), format!("{}{pod:05}", pod_prefix(namespace))))
             })
             .collect();
-        let client = &self.client;
-        futures::stream::iter(&names)
-            .map(async |(namespace, name)| {
+        let (client, port, address) = (&self.client, self.port, self.address);
+        futures::stream::iter(names.iter().enumerate())
+            .map(async |(number, (namespace, name))| {
                 let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-                api.create(&PostParams::default(), &pod(namespace, name)?).await?;
+                api.create(&PostParams::default(), &pod(namespace, name, port)?).await?;
+                if let Some(address) = address.map(|address| address(before + number)) {
+                    let status = json!({"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}});
+                    api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+                }
                 anyhow::Ok(())
             })
             .buffer_unordered(AT_ONCE)
@@ -101,7 +120,7 @@ pub fn pod_prefix(namespace: &str) -> String {
 }
 
 /// A pod as an engine's chart renders it.
-fn pod(namespace: &str, name: &str) -> Result<Pod> {
+fn pod(namespace: &str, name: &str, port: u16) -> Result<Pod> {
     let environment: Vec<_> = (0..12)
         .map(|number| json!({"name": format!("ENGINE_SETTING_{number}"), "value": "a value of a usual length"}))
         .collect();
@@ -114,7 +133,7 @@ fn pod(namespace: &str, name: &str) -> Result<Pod> {
                 "app": namespace, "app.kubernetes.io/name": "engine", "app.kubernetes.io/managed-by": "Helm",
                 "pod-template-hash": "7d9c6b5f48", "model": "llama-3.1-70b",
             },
-            "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "8000", "prometheus.io/path": "/metrics"},
+            "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": port.to_string(), "prometheus.io/path": "/metrics"},
         },
         "spec": {
             "schedulerName": "nobody",
@@ -137,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_pod_is_a_pod() {
-        let pod = pod("models-0", "models-0-x-1").unwrap();
+        let pod = pod("models-0", "models-0-x-1", 8000).unwrap();
         assert_eq!(pod.metadata.labels.unwrap()["app"], "models-0");
     }
 }

@@ -18,6 +18,8 @@ use crate::{
 
 /// How long it may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How often [`Contestant::Direct`] scrapes.
+pub const INTERVAL: Duration = Duration::from_secs(5);
 /// The metric that [`RULES`] make.
 const RULED: &str = "vllm_num_requests_waiting";
 
@@ -32,6 +34,8 @@ pub enum Contestant {
     Rule,
     /// rbg-metrics-adapter with its built-in signal.
     Signal,
+    /// The same without Prometheus: it scrapes the pods itself.
+    Direct,
 }
 
 /// One that runs. Dropping it ends it.
@@ -46,7 +50,7 @@ pub struct Running {
 }
 
 impl Contestant {
-    /// All, in the order in which they are shown.
+    /// All that are compared, in the order in which they are shown.
     pub const ALL: [Self; 4] = [Self::Peer, Self::PeerUnthrottled, Self::Rule, Self::Signal];
 
     /// Returns what it is called in tables.
@@ -56,12 +60,13 @@ impl Contestant {
             Self::PeerUnthrottled => "prometheus-adapter, throttle lifted",
             Self::Rule => "rbg-metrics-adapter, same rule",
             Self::Signal => "rbg-metrics-adapter, its signal",
+            Self::Direct => "rbg-metrics-adapter, without Prometheus",
         }
     }
 
     /// Says whether it is ours.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Rule | Self::Signal)
+        matches!(self, Self::Rule | Self::Signal | Self::Direct)
     }
 
     fn file(self) -> Result<PathBuf> {
@@ -81,15 +86,20 @@ impl Contestant {
         let rules = state.path().join("rules.yaml");
         fs::write(&rules, rules_text()).context("cannot write the rules")?;
         let kubeconfig = cluster.plane.kubeconfig();
+        let from = if self == Self::Direct {
+            ["--metrics-from=direct".to_owned(), format!("--interval={}s", INTERVAL.as_secs())]
+        } else {
+            let (url, rules) = (cluster.stand_in.url(), rules.display());
+            [format!("--prometheus-url={url}"), format!("--config={rules}")]
+        };
         let mut args = vec![
-            format!("--prometheus-url={}", cluster.stand_in.url()),
-            format!("--config={}", rules.display()),
             format!("--secure-port={port}"),
             format!("--tls-cert-file={}", certificate.certificate.display()),
             format!("--tls-private-key-file={}", certificate.key.display()),
             format!("--authentication-kubeconfig={}", kubeconfig.display()),
             format!("--authorization-kubeconfig={}", kubeconfig.display()),
         ];
+        args.extend(from);
         if self.is_ours() {
             args.push(format!("--kubeconfig={}", kubeconfig.display()));
         } else {
@@ -104,7 +114,7 @@ impl Contestant {
             .env("NO_PROXY", "127.0.0.0/8,localhost");
         let mut program = Supervised::start(self.name(), &command_line, &state.logs().join("program.log"))?;
         let endpoint = Endpoint::new(pki, port)?;
-        let metric = if self == Self::Signal { "queue_length" } else { RULED };
+        let metric = if matches!(self, Self::Signal | Self::Direct) { "queue_length" } else { RULED };
         let probe = cluster.groups_of(20).next().context("no pods")?;
         let what = format!("{} answers", self.name());
         let answers = eventually(&what, PATIENCE, async || {

@@ -13,6 +13,9 @@ use rbg_autoscaler_tests::bench::{self, Options};
 /// controller: rbg-autoscaler with 1,000 groups of three roles: what it writes while metrics are constant, its processor
 /// time and memory, and how long it takes from a metric in Prometheus to replicas.
 ///
+/// direct: rbg-metrics-adapter without Prometheus, with 1,000 and then 5,000 pods that it scrapes every five seconds: its
+/// processor time and memory, how long a round takes, and what it is when one pod of twenty hangs. Needs two cores and taskset.
+///
 /// Prints as it goes; ends with the goals, and fails when one is missed.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
@@ -34,6 +37,8 @@ enum What {
     Adapter,
     /// The controller.
     Controller,
+    /// The metrics adapter without Prometheus.
+    Direct,
 }
 
 // One thread: client and stand-in share a core with the control plane.
@@ -45,6 +50,7 @@ async fn main() -> ExitCode {
     let measured = match args.what {
         What::Adapter => bench::run(options).await,
         What::Controller => bench::controller::run(options).await,
+        What::Direct => bench::direct::run(options).await,
     };
     match measured {
         Ok(is_met) if is_met || args.quick => ExitCode::SUCCESS,
