@@ -111,7 +111,7 @@ fn half_of(failed: u32, rollback: Rollback) -> String {
 }
 
 /// How many of the first `current` replicas have a pod without a node, or lack a pod; those that nobody listed are taken as
-/// settled if the workload reports them.
+/// settled if the workload reports them and they were not asked for just now.
 fn without_node(draft: &RoleDraft<'_>, current: Replicas) -> u32 {
     let seen = draft.seen;
     let own = |replica: &&ReplicaObservation| {
@@ -119,7 +119,9 @@ fn without_node(draft: &RoleDraft<'_>, current: Replicas) -> u32 {
     };
     let settled = |replica: &&ReplicaObservation| replica.bound_pods >= seen.pods_per_replica.max(1);
     let listed = if seen.replicas.is_empty() {
-        seen.status_replicas.get()
+        let just_now =
+            draft.past.scale_events.iter().filter(|event| event.is_up() && event.time >= draft.now);
+        just_now.map(|event| event.from).fold(seen.status_replicas, Replicas::min).get()
     } else {
         u32::try_from(seen.replicas.iter().filter(own).filter(settled).count()).unwrap_or(u32::MAX)
     };

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::scaling::{
-    CapacityObservation, RoleHistory, Rollback,
+    CapacityObservation, RoleHistory, Rollback, ScaleEvent,
     draft::MetricResult,
     sketch::{Sketch, at, loading, numbers, propose, ready, steps, unschedulable},
 };
@@ -352,6 +352,21 @@ fn replicas_that_were_waited_for_and_go_are_a_rollback() {
     sketch.role(1).spec_replicas = Replicas::new(4);
     sketch.past[0] = RoleHistory { rollback, ..RoleHistory::default() };
     assert_eq!(decided(&sketch, &[3, 4]), (vec![2, 4], rollback), "again");
+}
+
+#[test]
+fn a_count_that_was_reported_before_it_was_asked_for_is_not_settled() {
+    // Nobody listed pods, and the workload still reports one that was to go: half of what did not fit is tried, and no more.
+    let mut sketch = Sketch::of(&[("a", 0, 1)]);
+    sketch.role(0).status_replicas = Replicas::new(1);
+    sketch.past[0] = rolled_back(1, 0, 1);
+    assert_eq!(numbers(&run(&sketch, &[2])), [1]);
+    sketch.role(0).spec_replicas = Replicas::new(1);
+    for (seconds, want) in [(0, 1), (-1, 2)] {
+        sketch.past[0].scale_events =
+            vec![ScaleEvent { from: Replicas::ZERO, to: Replicas::new(1), time: at(seconds) }];
+        assert_eq!(numbers(&run(&sketch, &[2])), [want], "asked for {seconds} s ago");
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@
 //!
 //! - Those that capacity cut.
 //! - Those that pass two lowers since: what a cut takes from its partners is cut from them too, and from theirs.
-//! - Those that only kept what they have and lost some of it to pass two, where the windows and rates of their own
-//!   behavior forbid to ask for it again: replicas that a down window held, with `scaleUp` Disabled, under an up window.
+//! - Those that only kept what they have, lost some of it to pass two, and would not ask for it again: a down window held
+//!   it, raising is disabled, an up window or a rate bars it, or the load is within the tolerance and any count is kept.
 
 use super::{LOWERED, balance, change};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         draft::{GroupDraft, RoleDraft},
         gang,
         history::{ScaleEvent, events},
-        limit,
+        limit, metrics,
         observation::RoleObservation,
         ratio::{Balance, Side},
         stabilize,
@@ -50,7 +50,7 @@ fn unraise(group: &mut GroupDraft<'_>) {
     for (role, (side, draft)) in asked.sides.iter_mut().zip(&group.roles).enumerate() {
         let (Some(side), Some(draft)) = (side, draft) else { continue };
         let capped = draft.cap.map(|cap| cap.min(draft.proposal.replicas));
-        if let Some(left) = capped.or_else(|| followed(draft, *side)).or_else(|| kept(draft, *side)) {
+        if let Some(left) = capped.or_else(|| followed(draft)).or_else(|| kept(draft, *side)) {
             // A count off the grid is not lowered to it here: it counts as the next multiple.
             (side.replicas, side.high) =
                 (side.replicas.min(left), side.high.min(side.gang.ceil_to_gang(left)));
@@ -73,13 +73,13 @@ fn unraise(group: &mut GroupDraft<'_>) {
     }
 }
 
-/// What is left of a role that asked for more, and that lost some of it since `capacity` began.
-fn followed(draft: &RoleDraft<'_>, asked: Side) -> Option<Replicas> {
+/// What is left of a role that was lowered since `capacity` began, from what it asked for or from what it was raised to.
+fn followed(draft: &RoleDraft<'_>) -> Option<Replicas> {
     let number = draft.proposal.replicas;
-    (number < asked.replicas && draft.offered.is_some_and(|offered| number < offered)).then_some(number)
+    (number < draft.offered?).then_some(number)
 }
 
-/// What is left of a role that only kept what it has, lost some of it to pass two, and may not ask for all of it again.
+/// What is left of a role that only kept what it has, lost some of it to pass two, and would not ask for all of it again.
 fn kept(draft: &RoleDraft<'_>, asked: Side) -> Option<Replicas> {
     let number = draft.proposal.replicas;
     let lost = number < asked.replicas && asked.replicas <= draft.policy.gang.ceil_to_gang(draft.current());
@@ -87,9 +87,9 @@ fn kept(draft: &RoleDraft<'_>, asked: Side) -> Option<Replicas> {
     (left < asked.replicas).then_some(left)
 }
 
-/// What the role's own windows, rates and gangs would make of its formula's answer if it stood at `left`.
+/// What the role's own stages would come to right after it was lowered to `left`.
 fn asked_again(draft: &RoleDraft<'_>, left: Replicas) -> Replicas {
-    let seen = RoleObservation { spec_replicas: left, ..RoleObservation::default() };
+    let seen = RoleObservation { spec_replicas: left, ..draft.seen.clone() };
     let mut past = draft.next.clone();
     if let Some(behavior) = &draft.policy.behavior {
         let event = ScaleEvent { from: draft.current(), to: left, time: draft.now };
@@ -97,7 +97,11 @@ fn asked_again(draft: &RoleDraft<'_>, left: Replicas) -> Replicas {
     }
     let mut next = RoleDraft::begin(draft.policy, draft.settings, &seen, &past, draft.now);
     next.bounds = draft.bounds;
-    next.proposal.replicas = draft.recommended;
+    if draft.results.is_empty() {
+        next.proposal.replicas = draft.recommended;
+    } else {
+        metrics::apply(&mut next);
+    }
     stabilize::apply(&mut next);
     limit::apply(&mut next);
     gang::apply(&mut next);

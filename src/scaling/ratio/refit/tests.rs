@@ -1,12 +1,14 @@
 use std::time::Duration;
 
 use crate::{
-    policy::{Behavior, CapacityMode, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy},
+    policy::{
+        Behavior, CapacityMode, MetricSource, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy, Target,
+    },
     scaling::{
-        Recommendation, RoleHistory, Rollback, ScaleEvent, capacity, ratio,
+        Reading, Recommendation, RoleHistory, Rollback, ScaleEvent, Total, capacity, decide, ratio,
         sketch::{Sketch, at, loading, numbers, propose, steps, unschedulable},
     },
-    units::Replicas,
+    units::{MilliValue, Replicas},
 };
 
 /// Taken back once, and to wait for a minute.
@@ -179,6 +181,29 @@ fn partners_are_not_raised_for_what_a_role_may_not_ask_for_again() {
 }
 
 #[test]
+fn partners_are_not_raised_for_what_the_tolerance_kept() {
+    // b's load is right for three, or for two: within the tolerance any count is kept.
+    for (name, load, want) in [
+        ("on target", 10, [6, 2]),
+        ("within the tolerance", 11, [6, 2]),
+        ("above: 1.3 times two are three", 13, [7, 2]),
+    ] {
+        let mut sketch =
+            Sketch::of(&[("a", 1, 1), ("b", 3, 1)]).ratio(0, 1, "3:1", "").bounds(0, 1, 7).metric(1);
+        sketch.role(1).replicas[2] = unschedulable("b", 2, 10);
+        sketch.policy.roles[1].behavior = Some(Behavior::default());
+        sketch.past[1].recommendations = Some(Vec::new());
+        let total = Total { values: vec![MilliValue::from_whole(load)], ..Total::default() };
+        sketch.policy.roles[1].metrics[0].source = MetricSource::External { selector: String::new() };
+        sketch.policy.roles[1].metrics[0].target = Target::Value(MilliValue::from_whole(10));
+        sketch.role(1).readings = vec![Reading::Total(total)];
+        let decision = decide(&sketch.policy, &sketch.seen, &sketch.past, sketch.now);
+        let found: Vec<_> = decision.roles.iter().flatten().map(|role| role.desired_replicas.get()).collect();
+        assert_eq!(found, want, "{name}");
+    }
+}
+
+#[test]
 fn what_a_cut_takes_from_partners_is_cut_from_theirs_too() {
     // b is raised to 2 beside a's 4 and finds no room; so a's waiting one goes, and c is raised for 3 only.
     let mut sketch = Sketch::of(&[("a", 4, 1), ("b", 1, 1), ("c", 3, 1)])
@@ -216,4 +241,23 @@ fn running_replicas_that_a_role_gives_up_protect_nothing_once_it_is_raised() {
     assert_eq!(numbers(&group), [4, 12]);
     capacity::apply(&mut group);
     assert_eq!(numbers(&group), [2, 6]);
+}
+
+#[test]
+fn what_a_cut_takes_from_a_raised_partner_is_cut_from_its_partners_too() {
+    // b is raised to 6 for c, which may not be lowered, and a to 6 for b. Of a only 4 are tried; that leaves 3 of b, which
+    // need no more than 3 of a.
+    let mut sketch = Sketch::of(&[("a", 3, 1), ("b", 6, 3), ("c", 6, 2)])
+        .ratio(0, 1, "1:1", "3:1")
+        .ratio(1, 2, "1:1", "3:1")
+        .bounds(1, 3, 6);
+    sketch.past[0] = rolled_back(4);
+    sketch.past[0].rollback.as_mut().expect("set").until = at(0);
+    let mut group = sketch.draft();
+    group.roles[2].as_mut().expect("c").proposal.bar_lowering(Replicas::new(6));
+    propose(&mut group, &[1, 3, 6]);
+    ratio::apply(&mut group);
+    assert_eq!(numbers(&group), [6, 6, 6]);
+    capacity::apply(&mut group);
+    assert_eq!(numbers(&group), [3, 3, 6]);
 }
