@@ -25,4 +25,4 @@ pub mod source;
 use error::innermost;
 pub use error::{ScrapeError, SourceError};
 pub use signal::{Definition, EngineQuery, Fold, Signal, Unit, refused_as_target};
-pub use snapshot::{PodSamples, Reading, STALE_AFTER, Sample, Snapshot};
+pub use snapshot::{NamespaceSamples, PodSamples, Reading, STALE_AFTER, Sample, Snapshot};

@@ -148,8 +148,7 @@ impl Telemetry {
         // What requests narrowed is left out: labels must have a bound.
         for (metric, reading) in snapshot.readings().filter(|(metric, _)| !metric.contains('{')) {
             let labels = MetricLabels { metric: metric.to_owned() };
-            let newest = reading.samples.iter().map(|(_, _, sample)| sample.time).max();
-            if let Some(newest) = newest {
+            if let Some(newest) = reading.samples.newest() {
                 self.sample_age.get_or_create(&labels).set(now.duration_since(newest).as_secs_f64());
             }
             let fresh = reading.samples.iter().filter(|(_, _, sample)| sample.is_fresh(now)).count();

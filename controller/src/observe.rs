@@ -9,7 +9,7 @@ mod readings;
 mod room;
 mod tokens;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
 use rbg_autoscaler::{
@@ -40,15 +40,20 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// What every collected signal last said.
-    pub snapshot: std::sync::Arc<Snapshot>,
+    pub snapshot: Arc<Snapshot>,
     /// The signals that exist.
-    pub known: std::sync::Arc<HashSet<String>>,
+    pub known: Arc<HashSet<String>>,
 }
 
 impl Metrics {
     /// Returns whether a signal exists that has not been asked, or has not answered or failed, for the first time.
     pub fn is_awaited(&self, signal: &str) -> bool {
         self.known.contains(signal) && self.snapshot.reading(signal).is_none()
+    }
+
+    /// Returns whether these are the very same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.snapshot, &other.snapshot) && Arc::ptr_eq(&self.known, &other.known)
     }
 }
 
@@ -190,7 +195,8 @@ impl<'a> Scene<'a> {
     }
 
     fn role(&self, policy: &RolePolicy, role: &Role, spec_replicas: Replicas) -> RoleObservation {
-        let fold = self.fold(&role.name);
+        let pods = self.pods(&role.name);
+        let fold = ReplicaFold::of(pods, role.pods_per_replica());
         let status = self.group.role_status(&role.name);
         let metrics = policy.metrics.iter().enumerate();
         let readings = metrics
@@ -206,7 +212,7 @@ impl<'a> Scene<'a> {
             spec_replicas,
             status_replicas: status.map_or(spec_replicas, |status| count(status.replicas)),
             pods_per_replica: role.pods_per_replica(),
-            rolling_out: is_rolling_out(role, status, self.pods(&role.name)),
+            rolling_out: is_rolling_out(role, status, pods),
             replicas: fold.replicas,
             templates: Vec::new(),
             readings,
@@ -214,8 +220,8 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn pods(&self, role: &str) -> impl Iterator<Item = &'a RolePod> + use<'a> {
-        self.world.pods.of(self.key, role).into_iter().flat_map(RolePods::as_slice)
+    fn pods(&self, role: &str) -> &'a [RolePod] {
+        self.world.pods.of(self.key, role).map_or(&[], RolePods::as_slice)
     }
 
     fn fold(&self, role: &str) -> ReplicaFold<'a> {
@@ -231,16 +237,12 @@ fn count(replicas: i32) -> Replicas {
 /// Whether replicas that exist, above the partition, still run an older template.
 ///
 /// Where the group does not count updated replicas, the revisions of its pods tell.
-fn is_rolling_out<'a>(
-    role: &Role,
-    status: Option<&RoleStatus>,
-    pods: impl Iterator<Item = &'a RolePod>,
-) -> bool {
+fn is_rolling_out(role: &Role, status: Option<&RoleStatus>, pods: &[RolePod]) -> bool {
     let replicas = status.map_or(role.replicas, |status| status.replicas);
     if let Some(updated) = status.and_then(|status| status.updated_replicas) {
         return updated < replicas.saturating_sub(role.partition(replicas));
     }
-    let mut revisions = pods.filter(|pod| !pod.is_deleted()).filter_map(RolePod::revision);
+    let mut revisions = pods.iter().filter(|pod| !pod.is_deleted()).filter_map(RolePod::revision);
     let first = revisions.next();
     // Replicas below a partition keep the old template on purpose.
     role.partition(replicas) == 0 && revisions.any(|revision| Some(revision) != first)

@@ -29,8 +29,6 @@ pub struct ReplicaFold<'a> {
     members: Vec<Member<'a>>,
     /// Where the pods of each replica are among the members.
     ranges: Vec<Range<usize>>,
-    /// Where a pod is among the members, by name.
-    places: Vec<(&'a str, usize)>,
 }
 
 #[derive(Debug)]
@@ -55,20 +53,17 @@ impl<'a> ReplicaFold<'a> {
             replicas: Vec::with_capacity(groups.len()),
             members: Vec::with_capacity(pods.len()),
             ranges: Vec::with_capacity(groups.len()),
-            places: Vec::with_capacity(pods.len()),
         };
         for index in order {
             let pods = groups[index];
             folded.replicas.push(fold(pods, ordinals[index], pods_per_replica));
             let first = folded.members.len();
             for pod in pods.iter().copied() {
-                folded.places.push((pod.name(), folded.members.len()));
                 let reports = !has_leader || pod.component_index() == Some(0);
                 folded.members.push(Member { pod, reports });
             }
             folded.ranges.push(first..folded.members.len());
         }
-        folded.places.sort_unstable();
         folded
     }
 
@@ -89,6 +84,14 @@ impl<'a> ReplicaFold<'a> {
         self.join_where(samples, fold, listed, |member| member.reports)
     }
 
+    /// Joins samples that are known pod by pod to the replicas; there are none of other pods.
+    pub fn join_each(&self, sample_of: impl Fn(&RolePod) -> Option<Sample>, fold: Fold) -> ReplicaSamples {
+        let by_pod: Vec<_> = self.members.iter().map(|member| sample_of(member.pod)).collect();
+        let answered = by_pod.iter().any(Option::is_some);
+        let samples = self.folded(&by_pod, fold, |member| member.reports);
+        ReplicaSamples { samples, strays: Vec::new(), answered, requests: None }
+    }
+
     /// Joins the resource usage of pods to the replicas: the sum over all pods of a replica, workers too.
     pub fn join_usage<'s>(
         &self,
@@ -105,12 +108,15 @@ impl<'a> ReplicaFold<'a> {
         listed: bool,
         speaks: impl Fn(&Member<'_>) -> bool,
     ) -> ReplicaSamples {
+        let places = self.members.iter().enumerate().map(|(place, member)| (&**member.pod.name(), place));
+        let mut places: Vec<(&str, usize)> = places.collect();
+        places.sort_unstable();
         let mut by_pod: Vec<Option<Sample>> = vec![None; self.members.len()];
         let mut strays: BTreeMap<&str, Sample> = BTreeMap::new();
         for (pod, sample) in samples {
-            match self.places.binary_search_by(|(name, _)| (*name).cmp(pod)) {
+            match places.binary_search_by(|(name, _)| (*name).cmp(pod)) {
                 Ok(place) => {
-                    let slot = &mut by_pod[self.places[place].1];
+                    let slot = &mut by_pod[places[place].1];
                     *slot = Some(slot.map_or(sample, |other| newer(other, sample)));
                 }
                 Err(_) => {
@@ -118,6 +124,17 @@ impl<'a> ReplicaFold<'a> {
                 }
             }
         }
+        let samples = self.folded(&by_pod, fold, speaks);
+        ReplicaSamples { samples, strays: strays.into_values().collect(), answered: listed, requests: None }
+    }
+
+    /// Folds samples, given in the order of the members, into those of the replicas.
+    fn folded(
+        &self,
+        by_pod: &[Option<Sample>],
+        fold: Fold,
+        speaks: impl Fn(&Member<'_>) -> bool,
+    ) -> Vec<Option<Sample>> {
         let of_replica = |range: &Range<usize>| {
             let mut folded: Option<Sample> = None;
             let pairs = self.members[range.clone()].iter().zip(&by_pod[range.clone()]);
@@ -127,8 +144,7 @@ impl<'a> ReplicaFold<'a> {
             }
             folded
         };
-        let samples = self.ranges.iter().map(of_replica).collect();
-        ReplicaSamples { samples, strays: strays.into_values().collect(), answered: listed, requests: None }
+        self.ranges.iter().map(of_replica).collect()
     }
 
     /// Returns the requests of each replica in thousandths: the sum over its pods, or the HPA's complaint.

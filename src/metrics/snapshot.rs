@@ -1,9 +1,16 @@
 //! [`Snapshot`]: what every collected signal last said about every pod.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod samples;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::samples::NamespaceSamples;
 use crate::{
     metrics::{Fold, SourceError},
     units::MilliValue,
@@ -24,69 +31,68 @@ pub struct Sample {
 impl Sample {
     /// Says whether the sample is young enough at `now`.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        now.duration_since(self.time) <= SignedDuration::try_from(STALE_AFTER).unwrap_or(SignedDuration::MAX)
+        is_fresh(self.time, now)
     }
+}
+
+fn is_fresh(time: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(time) <= SignedDuration::try_from(STALE_AFTER).unwrap_or(SignedDuration::MAX)
 }
 
 /// The samples of one signal by namespace and pod.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodSamples {
-    namespaces: HashMap<String, HashMap<String, Sample>>,
-    count: usize,
+    namespaces: BTreeMap<Box<str>, NamespaceSamples>,
+    newest: Option<Timestamp>,
 }
 
 impl PodSamples {
-    /// Adds or replaces a pod's sample.
-    pub fn insert(&mut self, namespace: &str, pod: &str, sample: Sample) {
-        let pods = match self.namespaces.get_mut(namespace) {
-            Some(pods) => pods,
-            None => self.namespaces.entry(namespace.to_owned()).or_default(),
-        };
-        if pods.insert(pod.to_owned(), sample).is_none() {
-            self.count += 1;
-        }
-    }
-
     /// Returns a pod's sample, whatever its age.
     pub fn get(&self, namespace: &str, pod: &str) -> Option<Sample> {
-        self.namespaces.get(namespace)?.get(pod).copied()
+        self.namespaces.get(namespace)?.get(pod)
     }
 
-    /// Returns the samples of a namespace by pod.
-    pub fn of_namespace(&self, namespace: &str) -> Option<&HashMap<String, Sample>> {
+    /// Returns the samples of a namespace.
+    pub fn of_namespace(&self, namespace: &str) -> Option<&NamespaceSamples> {
         self.namespaces.get(namespace)
     }
 
-    /// Iterates over the pods of a namespace.
-    pub fn namespace(&self, namespace: &str) -> impl Iterator<Item = (&str, Sample)> {
-        self.namespaces.get(namespace).into_iter().flatten().map(|(pod, sample)| (pod.as_str(), *sample))
+    /// Iterates over all samples as (namespace, pod, sample), in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Sample)> {
+        self.namespaces.iter().flat_map(|(namespace, samples)| {
+            samples.iter().map(move |(pod, sample)| (&**namespace, pod, sample))
+        })
     }
 
-    /// Iterates over all samples as (namespace, pod, sample).
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Sample)> {
-        self.namespaces.iter().flat_map(|(namespace, pods)| {
-            pods.iter().map(move |(pod, sample)| (namespace.as_str(), pod.as_str(), *sample))
-        })
+    /// Returns the time of the newest sample.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.newest
     }
 
     /// Returns the number of samples.
     pub fn len(&self) -> usize {
-        self.count
+        self.namespaces.values().map(|samples| samples.samples.len()).sum()
     }
 
     /// Says whether there is no sample.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.namespaces.is_empty()
     }
 }
 
+/// Collects (namespace, pod, sample) in any order; of two samples of one pod the last counts.
 impl<'a> FromIterator<(&'a str, &'a str, Sample)> for PodSamples {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str, Sample)>>(samples: I) -> Self {
-        let mut all = Self::default();
-        for (namespace, pod, sample) in samples {
-            all.insert(namespace, pod, sample);
+        let mut samples: Vec<_> = samples.into_iter().collect();
+        samples.sort_by_key(|(namespace, pod, _)| (*namespace, *pod));
+        let of_namespaces = samples.chunk_by(|(a, ..), (b, ..)| a == b);
+        let namespaces = of_namespaces.filter_map(|samples| {
+            Some((samples.first()?.0.into(), NamespaceSamples::of(samples.chunk_by(|a, b| a.1 == b.1))))
+        });
+        Self {
+            namespaces: namespaces.collect(),
+            newest: samples.iter().map(|(_, _, sample)| sample.time).max(),
         }
-        all
     }
 }
 
@@ -117,7 +123,7 @@ impl Reading {
     /// Returns the failure that stands at `now`: the last query failed and what was known before has gone stale.
     pub fn failure(&self, now: Timestamp) -> Option<&SourceError> {
         let error = self.error.as_ref()?;
-        (!self.samples.iter().any(|(_, _, sample)| sample.is_fresh(now))).then_some(error)
+        (!self.samples.newest().is_some_and(|newest| is_fresh(newest, now))).then_some(error)
     }
 }
 
@@ -180,8 +186,7 @@ mod tests {
         let samples: PodSamples =
             [("a", "p", sample(1)), ("a", "p", sample(2)), ("b", "p", sample(3))].into_iter().collect();
         assert_eq!(samples.len(), 2);
-        assert_eq!(samples.get("a", "p"), Some(sample(2)));
-        assert_eq!(samples.namespace("b").collect::<Vec<_>>(), [("p", sample(3))]);
-        assert_eq!(samples.iter().count(), 2);
+        assert_eq!(samples.get("a", "p"), Some(sample(2)), "the last counts");
+        assert_eq!(samples.iter().collect::<Vec<_>>(), [("a", "p", sample(2)), ("b", "p", sample(3))]);
     }
 }

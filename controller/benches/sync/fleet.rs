@@ -66,7 +66,7 @@ impl Fleet {
     /// Returns what the engines say at a moment: each a little beside its target, so little that no count changes.
     pub fn metrics(self, now: Timestamp, seed: usize) -> Metrics {
         let readings = SIGNALS.map(|(signal, target)| {
-            let mut samples = PodSamples::default();
+            let mut samples = Vec::with_capacity(self.groups * PODS_PER_GROUP);
             for group in 0..self.groups {
                 for (place, (role, replicas, size)) in ROLES.into_iter().enumerate() {
                     for replica in 0..replicas {
@@ -75,12 +75,14 @@ impl Fleet {
                             let aside = i64::try_from(aside).expect("below seven") - 3;
                             let value = MilliValue::from_milli(target + target * aside / 100);
                             let pod = format!("demo-{group}-{role}-{replica}-{index}");
-                            samples.insert(NAMESPACE, &pod, Sample { value, time: now });
+                            samples.push((pod, Sample { value, time: now }));
                         }
                     }
                 }
             }
-            let (samples, window) = (Arc::new(samples), std::time::Duration::ZERO);
+            let samples = samples.iter().map(|(pod, sample)| (NAMESPACE, pod.as_str(), *sample));
+            let samples: Arc<PodSamples> = Arc::new(samples.collect());
+            let window = std::time::Duration::ZERO;
             (signal.to_owned(), Reading { window, fold: Fold::Sum, asked_at: now, samples, error: None })
         });
         let known: HashSet<_> = SIGNALS.iter().map(|(signal, _)| (*signal).to_owned()).collect();

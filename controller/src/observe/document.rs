@@ -77,7 +77,7 @@ impl Scene<'_> {
             status_replicas: count(seen.status_replicas.get()),
             pods_per_replica: count(seen.pods_per_replica),
             rolling_out: Some(seen.rolling_out),
-            pods: self.pods(&policy.name).map(Pod::from).collect(),
+            pods: self.pods(&policy.name).iter().map(Pod::from).collect(),
             templates: TemplateSnapshot::of(seen),
             readings: readings.collect(),
             wake: seen.wake.iter().map(ReadingSnapshot::of).collect(),

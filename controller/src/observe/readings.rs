@@ -2,7 +2,7 @@
 
 use rbg_autoscaler::{
     api::replica::{ReplicaFold, RolePod},
-    metrics::{self, Sample as PodSample},
+    metrics::{self, NamespaceSamples, Sample as PodSample},
     policy::{Fold, Metric, MetricSource, RolePolicy, WakeSignal},
     scaling::{Reading, Sample, Total},
 };
@@ -24,10 +24,9 @@ impl Scene<'_> {
         match &metric.source {
             MetricSource::Signal { .. } => match self.signal(&metric.name) {
                 Ok(signal) => {
-                    let samples = self.samples(signal, &role.name);
-                    let listed = !samples.is_empty();
-                    let samples = samples.into_iter().map(|(pod, sample)| (pod, with_window(sample, signal)));
-                    Reading::Replicas(fold.join(samples, by(signal), listed))
+                    let samples = signal.samples.of_namespace(&self.key.namespace);
+                    let sample_of = |pod: &RolePod| Some(with_window(self.sample(samples?, pod)?, signal));
+                    Reading::Replicas(fold.join_each(sample_of, by(signal)))
                 }
                 Err(failure) => Reading::Failed(failure),
             },
@@ -95,16 +94,17 @@ impl Scene<'_> {
         }
     }
 
-    /// The fresh samples of a role's live pods. One older than its pod's start is of an earlier pod of that name.
+    /// The fresh samples of a role's live pods.
     pub(super) fn samples(&self, signal: &metrics::Reading, role: &str) -> Vec<(&str, PodSample)> {
         let Some(samples) = signal.samples.of_namespace(&self.key.namespace) else { return Vec::new() };
-        self.pods(role)
-            .filter_map(|pod| {
-                let sample = *samples.get(&**pod.name()).filter(|sample| sample.is_fresh(self.now))?;
-                let is_of_this_pod = pod.started().is_none_or(|started| sample.time >= started);
-                is_of_this_pod.then_some((pod.name().as_ref(), sample))
-            })
-            .collect()
+        let pods = self.pods(role).iter();
+        pods.filter_map(|pod| Some((pod.name().as_ref(), self.sample(samples, pod)?))).collect()
+    }
+
+    /// The fresh sample of a live pod. One older than the pod's start is of an earlier pod of that name.
+    fn sample(&self, samples: &NamespaceSamples, pod: &RolePod) -> Option<PodSample> {
+        let sample = samples.get(pod.name()).filter(|sample| sample.is_fresh(self.now))?;
+        pod.started().is_none_or(|started| sample.time >= started).then_some(sample)
     }
 }
 

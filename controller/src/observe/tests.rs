@@ -356,7 +356,7 @@ fn a_rollout_shows_in_the_status_of_the_role_or_in_its_pods() {
     let rolling = |updated: Value, partition: i32| {
         let status = json!({"name": "decode", "replicas": 4, "updatedReplicas": updated});
         let status = serde_json::from_value(status).expect("a status");
-        is_rolling_out(&role(partition), Some(&status), [].iter())
+        is_rolling_out(&role(partition), Some(&status), &[])
     };
     assert!(rolling(json!(3), 0));
     assert!(!rolling(json!(4), 0));
@@ -367,7 +367,7 @@ fn a_rollout_shows_in_the_status_of_the_role_or_in_its_pods() {
             let pod = serde_json::from_value(json!({"metadata": {"name": "d", "labels": {label: revision}}}));
             RolePod::new(pod.expect("a pod"), Arc::new)
         });
-        is_rolling_out(&role(partition), None, pods.collect::<Vec<_>>().iter())
+        is_rolling_out(&role(partition), None, &pods.collect::<Vec<_>>())
     };
     for label in [
         "controller-revision-hash",

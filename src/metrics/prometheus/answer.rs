@@ -59,7 +59,7 @@ fn join(signal: &Signal, at: Timestamp, vector: &[Element<'_>]) -> Answer {
             times.insert(pod, time);
         }
     }
-    let mut answer = Answer::default();
+    let (mut samples, mut dropped) = (Vec::with_capacity(vector.len()), 0);
     let mut answered: HashSet<(&str, &str)> = HashSet::new();
     for element in vector.iter().filter(|element| element.metric.part.as_deref() != Some("time")) {
         let Some((namespace, pod)) = element.metric.key() else { continue };
@@ -72,17 +72,17 @@ fn join(signal: &Signal, at: Timestamp, vector: &[Element<'_>]) -> Answer {
             None => None,
         };
         match (value, time) {
-            (Some(value), Some(time)) => answer.samples.insert(namespace, pod, Sample { value, time }),
-            _ => answer.dropped += 1,
+            (Some(value), Some(time)) => samples.push((namespace, pod, Sample { value, time })),
+            _ => dropped += 1,
         }
     }
     // VictoriaMetrics leaves out what is not a number; that the pod was scraped it says all the same.
     if let Some(value) = signal.undefined_value() {
         for ((namespace, pod), time) in times.into_iter().filter(|(pod, _)| !answered.contains(pod)) {
-            answer.samples.insert(namespace, pod, Sample { value, time });
+            samples.push((namespace, pod, Sample { value, time }));
         }
     }
-    answer
+    Answer { samples: samples.into_iter().collect(), dropped, warnings: Vec::new() }
 }
 
 #[derive(Deserialize)]
