@@ -31,19 +31,19 @@ pub struct MetricEntry {
     pub type_: Option<String>,
     /// Verbatim form.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "verbatim")]
-    pub resource: Option<ResourceMetricSource>,
+    pub resource: Option<Box<ResourceMetricSource>>,
     /// Verbatim form.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "verbatim")]
-    pub container_resource: Option<ContainerResourceMetricSource>,
+    pub container_resource: Option<Box<ContainerResourceMetricSource>>,
     /// Verbatim form.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "verbatim")]
-    pub pods: Option<PodsMetricSource>,
+    pub pods: Option<Box<PodsMetricSource>>,
     /// Verbatim form.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "verbatim")]
-    pub object: Option<ObjectMetricSource>,
+    pub object: Option<Box<ObjectMetricSource>>,
     /// Verbatim form.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "verbatim")]
-    pub external: Option<ExternalMetricSource>,
+    pub external: Option<Box<ExternalMetricSource>>,
 }
 
 /// One entry of `wakeOn`: the short form, whose target is 0 when absent, or a verbatim Object or External metric.

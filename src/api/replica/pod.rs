@@ -1,7 +1,10 @@
 //! [`RolePod`]: what scaling reads from one pod, small enough to keep a hundred thousand of them.
 
+mod compact;
+
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    num::NonZeroU64,
     sync::Arc,
 };
 
@@ -11,6 +14,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
 
+use self::compact::{Index, Moment, ReplicaName};
 use super::rbg;
 use crate::scaling::{Phase, Readiness, ReadyStatus};
 
@@ -23,21 +27,23 @@ const REVISIONS: [&str; 3] =
 
 /// What scaling reads from one pod.
 ///
-/// Pods of one template hold the same spec, so it is shared; what a pod has for itself are some words.
+/// Pods of one template hold the same spec, so it is shared; what a pod has for itself are some words, which a decision
+/// on many groups reads all of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RolePod {
     name: Arc<str>,
-    /// What the pods of its replica have in common; `None` = its own name.
-    replica: Option<Box<str>>,
-    ordinal: Option<u32>,
-    component: Option<u32>,
+    /// What the pods of its replica have in common.
+    replica: ReplicaName,
+    ordinal: Index,
+    component: Index,
     /// Stands for the template that it was made from; only worth comparing.
-    revision: Option<u64>,
-    deleted: Option<Timestamp>,
+    revision: Option<NonZeroU64>,
+    deleted: Moment,
     phase: Phase,
     in_pod_group: bool,
-    ready: Option<Readiness>,
-    started: Option<Timestamp>,
+    ready: Option<ReadyStatus>,
+    ready_since: Moment,
+    started: Moment,
     unschedulable: Option<Box<Unschedulable>>,
     node: Option<Box<str>>,
     spec: Option<Arc<PodSpec>>,
@@ -61,10 +67,11 @@ impl RolePod {
         let annotations = pod.metadata.annotations.unwrap_or_default();
         let ordinal = [rbg::ROLE_INSTANCE_INDEX, rbg::LWS_GROUP_INDEX, POD_INDEX];
         let ordinal = ordinal.into_iter().find_map(|label| labels.get(label));
-        let replica = rbg::replica_key(&labels, &name);
+        let replica = ReplicaName::of(rbg::replica_key(&labels, &name), &name);
         let status = pod.status.unwrap_or_default();
         let conditions = status.conditions.unwrap_or_default();
         let condition = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
+        let ready = condition("Ready").map(readiness);
         let mut node = None;
         let spec = pod.spec.map(|mut spec| {
             node = spec.node_name.take().filter(|node| !node.is_empty()).map(String::into_boxed_str);
@@ -72,11 +79,11 @@ impl RolePod {
             share(spec)
         });
         Self {
-            replica: (replica != &*name).then(|| replica.into()),
-            ordinal: ordinal.and_then(|text| text.parse().ok()),
-            component: rbg::component_index(&labels),
+            replica,
+            ordinal: Index::of(ordinal.and_then(|text| text.parse().ok())),
+            component: Index::of(rbg::component_index(&labels)),
             revision: REVISIONS.into_iter().find_map(|label| labels.get(label)).map(|text| fingerprint(text)),
-            deleted: pod.metadata.deletion_timestamp.map(|time| time.0),
+            deleted: Moment::of(pod.metadata.deletion_timestamp.map(|time| time.0)),
             phase: match status.phase.as_deref() {
                 Some("Pending") => Phase::Pending,
                 Some("Running") => Phase::Running,
@@ -84,8 +91,9 @@ impl RolePod {
                 _ => Phase::Other,
             },
             in_pod_group: labels.contains_key(rbg::POD_GROUP) || annotations.contains_key(rbg::VOLCANO_GROUP),
-            ready: condition("Ready").map(readiness),
-            started: status.start_time.map(|time| time.0),
+            ready: ready.map(|ready| ready.status),
+            ready_since: Moment::of(ready.and_then(|ready| ready.since)),
+            started: Moment::of(status.start_time.map(|time| time.0)),
             unschedulable: condition("PodScheduled").and_then(unschedulable).map(Box::new),
             name,
             node,
@@ -100,27 +108,27 @@ impl RolePod {
 
     /// Returns what the pods of its replica have in common.
     pub fn replica_key(&self) -> &str {
-        self.replica.as_deref().unwrap_or(&self.name)
+        self.replica.text(&self.name)
     }
 
     /// Returns the ordinal of its replica as a label tells it.
     pub(super) fn ordinal(&self) -> Option<u32> {
-        self.ordinal
+        self.ordinal.get()
     }
 
     /// Returns its place in its replica (0 is the leader), or `None` where the workload has no such notion.
     pub fn component_index(&self) -> Option<u32> {
-        self.component
+        self.component.get()
     }
 
     /// Returns what stands for the template that it was made from, where its workload tells.
-    pub fn revision(&self) -> Option<u64> {
+    pub fn revision(&self) -> Option<NonZeroU64> {
         self.revision
     }
 
     /// Returns whether it is being deleted.
     pub fn is_deleted(&self) -> bool {
-        self.deleted.is_some()
+        self.deleted.time().is_some()
     }
 
     /// Returns its phase.
@@ -135,17 +143,17 @@ impl RolePod {
 
     /// Returns its Ready condition.
     pub fn ready(&self) -> Option<Readiness> {
-        self.ready
+        Some(Readiness { status: self.ready?, since: self.ready_since.time() })
     }
 
     /// Returns whether it serves: ready, and not being deleted.
     pub fn serves(&self) -> bool {
-        self.deleted.is_none() && self.ready.is_some_and(|ready| ready.status == ReadyStatus::True)
+        !self.is_deleted() && self.ready == Some(ReadyStatus::True)
     }
 
     /// Returns when it started.
     pub fn started(&self) -> Option<Timestamp> {
-        self.started
+        self.started.time()
     }
 
     /// Returns since when the scheduler finds no node for it, and what it says; a missing time counts as just now.
@@ -169,10 +177,11 @@ impl RolePod {
 impl From<&RolePod> for Pod {
     fn from(pod: &RolePod) -> Self {
         let label = |name: &str, value: Option<String>| Some((name.to_owned(), value?));
+        let replica = Some(pod.replica_key()).filter(|replica| *replica != &*pod.name);
         let labels = [
-            label(rbg::ROLE_INSTANCE_NAME, pod.replica.as_deref().map(str::to_owned)),
-            label(rbg::ROLE_INSTANCE_INDEX, pod.ordinal.map(|ordinal| ordinal.to_string())),
-            label(rbg::COMPONENT_INDEX, pod.component.map(|index| index.to_string())),
+            label(rbg::ROLE_INSTANCE_NAME, replica.map(str::to_owned)),
+            label(rbg::ROLE_INSTANCE_INDEX, pod.ordinal().map(|ordinal| ordinal.to_string())),
+            label(rbg::COMPONENT_INDEX, pod.component_index().map(|index| index.to_string())),
         ];
         let condition = |type_: &str, status: &str, since: Option<Timestamp>| PodCondition {
             type_: type_.to_owned(),
@@ -180,7 +189,7 @@ impl From<&RolePod> for Pod {
             last_transition_time: since.map(Time),
             ..PodCondition::default()
         };
-        let ready = pod.ready.map(|ready| {
+        let ready = pod.ready().map(|ready| {
             let status = match ready.status {
                 ReadyStatus::True => "True",
                 ReadyStatus::False => "False",
@@ -203,7 +212,7 @@ impl From<&RolePod> for Pod {
             metadata: ObjectMeta {
                 name: Some(pod.name.to_string()),
                 labels: Some(labels.into_iter().flatten().collect()),
-                deletion_timestamp: pod.deleted.map(Time),
+                deletion_timestamp: pod.deleted.time().map(Time),
                 ..ObjectMeta::default()
             },
             spec: pod.spec.as_ref().map(|spec| PodSpec {
@@ -212,7 +221,7 @@ impl From<&RolePod> for Pod {
             }),
             status: Some(PodStatus {
                 phase: Some(phase.to_owned()),
-                start_time: pod.started.map(Time),
+                start_time: pod.started().map(Time),
                 conditions: Some(ready.into_iter().chain(unschedulable).collect()),
                 ..PodStatus::default()
             }),
@@ -220,10 +229,10 @@ impl From<&RolePod> for Pod {
     }
 }
 
-fn fingerprint(text: &str) -> u64 {
+fn fingerprint(text: &str) -> NonZeroU64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
-    hasher.finish()
+    NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN)
 }
 
 fn readiness(condition: &PodCondition) -> Readiness {
@@ -305,6 +314,6 @@ mod tests {
             {(rbg::ROLE_INSTANCE_NAME): "d-2", (rbg::ROLE_INSTANCE_INDEX): "2", (rbg::COMPONENT_INDEX): "1"}}}));
         assert_eq!((pod.replica_key(), pod.ordinal(), pod.component_index()), ("d-2", Some(2), Some(1)));
         assert!(!pod.serves() && pod.node().is_none() && !pod.is_deleted());
-        assert!(size_of::<RolePod>() <= 224, "{}", size_of::<RolePod>());
+        assert!(size_of::<RolePod>() <= 112, "{}", size_of::<RolePod>());
     }
 }
