@@ -25,7 +25,7 @@ pub(crate) use float::{Tolerances, built_in_limit, grown, shrunk};
 use super::{
     decision::{Condition, Stage},
     draft::{Failure, MetricResult, RoleDraft, RoleState},
-    observation::Reading,
+    observation::{Reading, RoleObservation},
 };
 use crate::{
     policy::{Metric, MetricSource, RolePolicy, Target, Tolerance},
@@ -142,7 +142,11 @@ fn evaluate(
                 now: draft.now,
             },
             metric.target,
-        ),
+        )
+        .map_err(|error| match source {
+            MetricSource::Signal { .. } if !samples.answered => error + &nobody_tells(draft.seen),
+            _ => error,
+        }),
         (Reading::Total(total), source) => {
             total::evaluate(source, metric.target, total, draft.seen, tolerances)
         }
@@ -152,6 +156,23 @@ fn evaluate(
         (Reading::Tokens(_), _) => Err("token rates do not answer this metric".to_owned()),
     };
     answer.map_err(fail)
+}
+
+/// Who should tell a signal to the collector when nobody does, and what to look at.
+fn nobody_tells(seen: &RoleObservation) -> String {
+    const NAMED: usize = 3;
+    let mut silent: Vec<_> =
+        seen.replicas.iter().filter(|replica| !replica.is_ignored()).map(|replica| &*replica.name).collect();
+    let more = silent.len().saturating_sub(NAMED);
+    silent.truncate(NAMED);
+    let (silent, more) = match (silent.join(", "), more) {
+        (names, _) if names.is_empty() => return String::new(),
+        (names, 0) => (names, String::new()),
+        (names, more) => (names, format!(" and {more} more")),
+    };
+    format!(
+        ": no replica tells it to the collector, silent: {silent}{more}; see that the pods serve metrics and are scraped"
+    )
 }
 
 fn tokens(
@@ -206,5 +227,30 @@ fn wrap(metric: &Metric, error: &str) -> String {
         MetricSource::Pods { .. } | MetricSource::Signal { .. } | MetricSource::TokenUtilization { .. } => {
             format!("unable to get metric {name}: {error}")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scaling::ReplicaObservation;
+
+    #[test]
+    fn who_is_silent_is_named_when_nobody_tells_a_signal() {
+        let seen = |count: usize| RoleObservation {
+            replicas: (0..count)
+                .map(|number| ReplicaObservation {
+                    name: format!("d-{number}"),
+                    ..ReplicaObservation::default()
+                })
+                .collect(),
+            ..RoleObservation::default()
+        };
+        for (count, want) in [(1, "silent: d-0;"), (3, "silent: d-0, d-1, d-2;"), (5, "d-1, d-2 and 2 more;")]
+        {
+            let told = nobody_tells(&seen(count));
+            assert!(told.contains(want), "{count}: {told}");
+        }
+        assert_eq!(nobody_tells(&seen(0)), "", "without replicas nobody is silent");
     }
 }
