@@ -22,7 +22,7 @@ use rbg_autoscaler::{
 use serde_json::json;
 
 pub use self::{
-    conditions::{Group, notes, readiness},
+    conditions::{Group, limit, notes, readiness},
     due::{changed, moved},
     status::{Told, status},
     transitions::transitions,

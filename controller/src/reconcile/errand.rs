@@ -163,6 +163,7 @@ impl Report {
         for ((role, seen), decided) in roles.zip(&decided.decision.roles) {
             if let (Some(seen), Some(decided)) = (seen, decided) {
                 conditions.notes.extend(report::notes(&role.name, seen, decided));
+                conditions.limit = conditions.limit.or_else(|| report::limit(decided).cloned());
             }
         }
         let histories = decided.histories(written);

@@ -1,9 +1,11 @@
 //! Conditions of a group, and how conditions are carried from one status to the next.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use rbg_autoscaler::{
     policy::Mode,
-    scaling::{Condition, RoleDecision, RoleObservation, Stage},
+    scaling::{Condition, RoleDecision, RoleObservation, Stage, Step},
 };
 
 /// The longest string in a status.
@@ -30,6 +32,8 @@ pub struct Group {
     pub gangless: Option<String>,
     /// Why a role may fall asleep while it still works.
     pub unguarded: Option<String>,
+    /// What limits the count of the first role whose metrics ask for more, or fewer, than it may have now.
+    pub limit: Option<Cow<'static, str>>,
     /// What else a person would ask of roles whose count is not what their metrics ask for, or whose replicas do not serve.
     pub notes: Vec<String>,
 }
@@ -72,7 +76,8 @@ fn ready(group: &Group, mode: Mode, decided: &[Condition]) -> Condition {
             None => {
                 let notes = group.notes.iter().map(String::as_str);
                 let told: Vec<_> = std::iter::once("replicas follow the policy").chain(notes).collect();
-                Condition::new("Ready", true, "Scaling", told.join("; "))
+                let reason = group.limit.clone().unwrap_or(Cow::Borrowed("Scaling"));
+                Condition { reason, ..Condition::new("Ready", true, "Scaling", told.join("; ")) }
             }
         },
         Mode::Recommend => {
@@ -126,10 +131,20 @@ pub fn notes(role: &str, seen: &RoleObservation, decided: &RoleDecision) -> Vec<
     if usize::try_from(wanted).is_ok_and(|wanted| ready < wanted) {
         notes.push(format!("{role}: {ready} of {wanted} replicas are ready"));
     }
-    if let Some(limit) = decided.steps.iter().rev().find(|step| step.stage == Stage::Limit) {
+    if let Some(limit) = limiting(decided) {
         notes.push(format!("{role}: {}", limit.message));
     }
     notes
+}
+
+/// Returns what keeps a role from the count that its metrics ask for; a least count that is more than they ask for
+/// needs nobody's look.
+pub fn limit(decided: &RoleDecision) -> Option<&Cow<'static, str>> {
+    limiting(decided).map(|step| &step.reason).filter(|reason| *reason != "TooFewReplicas")
+}
+
+fn limiting(decided: &RoleDecision) -> Option<&Step> {
+    decided.steps.iter().rev().find(|step| step.stage == Stage::Limit)
 }
 
 /// Gives conditions the time of their last transition, and texts their limit.
@@ -163,6 +178,8 @@ pub(super) fn bounded(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rbg_autoscaler::units::Replicas;
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -181,6 +198,7 @@ mod tests {
             inline_gone: None,
             gangless: None,
             unguarded: None,
+            limit: None,
             notes: Vec::new(),
         };
         let mut told = Vec::new();
@@ -225,6 +243,36 @@ mod tests {
             assert_eq!(
                 (told[0].reason.as_ref(), told[0].message.as_ref(), told[0].status.as_ref()),
                 (want.0, want.1, "True")
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_of_policies_shows_what_limits_a_count() {
+        for (reason, want) in [
+            ("ScaleUpLimit", "ScaleUpLimit"),
+            ("ScaleDownLimit", "ScaleDownLimit"),
+            ("TooManyReplicas", "TooManyReplicas"),
+            ("TooFewReplicas", "Scaling"),
+        ] {
+            let step = |stage, reason: &'static str| Step {
+                stage,
+                from: Replicas::new(8),
+                to: Replicas::new(4),
+                reason: reason.into(),
+                message: "8 → 4".to_owned(),
+            };
+            let steps = vec![step(Stage::Metrics, "MetricsProposal"), step(Stage::Limit, reason)];
+            let decided = RoleDecision { steps, ..RoleDecision::default() };
+            let group = Group {
+                limit: limit(&decided).cloned(),
+                notes: notes("decode", &RoleObservation::default(), &decided),
+                ..Group::default()
+            };
+            let told = ready(&group, Mode::Enforce, &[]);
+            assert_eq!(
+                (told.reason.as_ref(), told.message.as_ref()),
+                (want, "replicas follow the policy; decode: 8 → 4")
             );
         }
     }

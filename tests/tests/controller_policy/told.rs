@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 const AWAITED: [(&str, &str, &str, i32); 7] = [
     ("steady", "decode=1/1", "Scaling", 0),
     ("scaling", "decode=1/4", "Scaling", 3),
-    ("limited", "decode=2/2", "Scaling", 0),
+    ("limited", "decode=2/2", "ScaleUpLimit", 0),
     ("full", "decode=1/1", "CapacityLimited", 0),
     ("silent", "decode=1/1", "MetricsFailing", 0),
     ("held", "decode=1/1", "Paused", 0),
