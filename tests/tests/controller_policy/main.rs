@@ -5,7 +5,7 @@ mod told;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use jiff::{Timestamp, ToSpan as _, Unit};
+use jiff::{Timestamp, ToSpan as _, Unit, Zoned};
 use rbg_autoscaler::api::autoscaler::RoleBasedGroupAutoscalerStatus;
 use rbg_autoscaler_tests::{
     control_plane::{ControlPlane, shared},
@@ -85,10 +85,8 @@ async fn scheduled(plane: &ControlPlane) -> Result<()> {
     scene.queue("demo", "decode", 10.0);
     scene.create_group("demo", [scene.serving(Role::standalone("decode", 2))]).await?;
     scene.pods_are_ready("demo", "decode", 2).await?;
-    // The next minute that is far enough away to see the count before it.
-    let begins = Timestamp::now() + 5.seconds();
-    let begins = begins.to_zoned(jiff::tz::TimeZone::UTC);
-    let begins = begins.round(jiff::ZonedRound::new().smallest(Unit::Minute).mode(jiff::RoundMode::Ceil))?;
+    // Far enough away to see the count before it.
+    let begins = next_minute(Timestamp::now() + 5.seconds())?;
     let at = begins.strftime("%H:%M").to_string();
     let schedule = json!({"name": "rush", "from": at, "to": (&begins + 10.minutes()).strftime("%H:%M").to_string(),
         "roles": [{"name": "decode", "minReplicas": 5}]});
@@ -105,6 +103,48 @@ async fn scheduled(plane: &ControlPlane) -> Result<()> {
     // Never before; how long after is a question of how busy this machine is.
     ensure!((0.0..30.0).contains(&late), "scaled {late} s after {at}");
     ensure!(history.ends_with(5).await? == [2, 5], "{:?}", history.counts());
+    Ok(())
+}
+
+/// The first full minute at or after a time.
+fn next_minute(time: Timestamp) -> Result<Zoned> {
+    let minute = jiff::ZonedRound::new().smallest(Unit::Minute).mode(jiff::RoundMode::Ceil);
+    Ok(time.to_zoned(jiff::tz::TimeZone::UTC).round(minute)?)
+}
+
+#[tokio::test]
+async fn a_schedule_ends_at_its_minute() {
+    shared().await.run(async |plane| schedule_ends(plane).await).await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "the controller reads the same clock")]
+async fn schedule_ends(plane: &ControlPlane) -> Result<()> {
+    let scene = Scene::start(plane, "ends").await?;
+    scene.total_queue("demo", "decode", 20.0);
+    scene.create_group("demo", [scene.serving(Role::standalone("decode", 2))]).await?;
+    scene.pods_are_ready("demo", "decode", 2).await?;
+    let history = scene.watch_role("demo", "decode").await?;
+    // Time enough to see that it holds.
+    let ends = next_minute(Timestamp::now() + 20.seconds())?;
+    let schedule = json!({"name": "rush", "from": (&ends - 10.minutes()).strftime("%H:%M").to_string(),
+        "to": ends.strftime("%H:%M").to_string(), "roles": [{"name": "decode", "minReplicas": 5}]});
+    scene.create_policy("p", "demo", json!({"roles": [role(&json!({}))], "schedules": [schedule]})).await?;
+    let active = |name: Option<&'static str>| {
+        move |status: &RoleBasedGroupAutoscalerStatus| {
+            status.roles.first().is_some_and(|role| role.active_schedule.as_deref() == name)
+        }
+    };
+    scene.status_shows("p", "the schedule", active(Some("rush"))).await?;
+    history.ends_with(5).await?;
+    scene.status_shows_within("p", "no schedule", Duration::from_secs(90), active(None)).await?;
+    // The count follows its metrics again, by the policy's own bounds and windows.
+    let counts = history.ends_with(2).await?;
+    ensure!(counts == [2, 5, 2], "{counts:?}");
+    let status = scene
+        .status_shows("p", "what was lowered", |status| status.summary.as_deref() == Some("decode=2/2"))
+        .await?;
+    let scaled = status.roles.first().and_then(|role| role.last_scale_time).context("it was not scaled")?;
+    ensure!(scaled >= ends.timestamp(), "lowered at {scaled}, before {ends}");
     Ok(())
 }
 
