@@ -12,7 +12,10 @@ pub mod store;
 pub mod tenants;
 pub mod watch;
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use k8s_openapi::api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod};
 use kube::{core::DeserializeGuard, runtime::watcher::Event};
@@ -81,6 +84,10 @@ pub struct World {
     pub room: Room,
     /// The names of the policies of each group.
     policies: HashMap<ObjectKey, BTreeSet<String>>,
+    /// Every group by namespace and name, until one comes or goes.
+    order: Option<Arc<[ObjectKey]>>,
+    /// Whether a group or a policy went since somebody asked.
+    lost: bool,
 }
 
 impl World {
@@ -122,8 +129,13 @@ impl World {
         }
     }
 
-    fn touched_group(&self, change: Change<RoleBasedGroup>) -> Touched {
-        let asks = match (&change.before, self.groups.get(&change.key)) {
+    fn touched_group(&mut self, change: Change<RoleBasedGroup>) -> Touched {
+        let after = self.groups.get(&change.key);
+        self.lost |= after.is_none();
+        if change.before.is_none() || after.is_none() {
+            self.order = None;
+        }
+        let asks = match (&change.before, after) {
             (Some(before), Some(after)) => {
                 before.spec != after.spec || before.metadata.uid != after.metadata.uid
             }
@@ -154,6 +166,7 @@ impl World {
         let before = change.before.as_deref().map(group_of);
         let after = after.map(|after| group_of(after));
         if before != after {
+            (self.lost, self.order) = (self.lost || before.is_some(), None);
             if let Some(group) = &before
                 && let Some(names) = self.policies.get_mut(group)
             {
@@ -178,11 +191,20 @@ impl World {
     }
 
     /// Returns every group that exists or that a policy names, by namespace and name: about as they lie in memory.
-    pub fn all_groups(&self) -> Vec<ObjectKey> {
-        let lonely = self.policies.keys().filter(|key| self.groups.get(key).is_none());
-        let mut keys: Vec<_> = self.groups.iter().map(|(key, _)| key).chain(lonely).cloned().collect();
-        keys.sort_unstable();
-        keys
+    pub fn all_groups(&mut self) -> Arc<[ObjectKey]> {
+        let (groups, policies) = (&self.groups, &self.policies);
+        let order = self.order.get_or_insert_with(|| {
+            let lonely = policies.keys().filter(|key| groups.get(key).is_none());
+            let mut keys: Vec<_> = groups.iter().map(|(key, _)| key).chain(lonely).cloned().collect();
+            keys.sort_unstable();
+            keys.into()
+        });
+        Arc::clone(order)
+    }
+
+    /// Returns whether a group or a policy went since the last time that this was asked.
+    pub fn take_lost(&mut self) -> bool {
+        std::mem::take(&mut self.lost)
     }
 
     /// Returns how many objects cannot be decoded.
@@ -208,6 +230,14 @@ mod tests {
     use rbg_autoscaler::api::autoscaler::{GroupRef, Mode, RoleBasedGroupAutoscalerSpec};
 
     use super::*;
+
+    fn deleted(name: &str, group: &str) -> DeserializeGuard<RoleBasedGroupAutoscaler> {
+        let group_ref = GroupRef { name: group.to_owned() };
+        let spec = RoleBasedGroupAutoscalerSpec { group_ref, ..Default::default() };
+        let mut object = RoleBasedGroupAutoscaler::new(name, spec);
+        object.metadata.namespace = Some("a".to_owned());
+        DeserializeGuard(Ok(object))
+    }
 
     fn autoscaler(name: &str, group: &str, mode: Mode) -> WorldEvent {
         let group_ref = GroupRef { name: group.to_owned() };
@@ -236,7 +266,11 @@ mod tests {
             world.policies_of(&ObjectKey::new("a", "two")).collect::<Vec<_>>(),
             [ObjectKey::new("a", "p")]
         );
-        assert_eq!(world.all_groups(), [ObjectKey::new("a", "two")]);
+        assert_eq!(*world.all_groups(), [ObjectKey::new("a", "two")]);
+        assert!(world.take_lost(), "nothing scales the first any more");
+        assert!(!world.take_lost());
+        world.take(WorldEvent::Autoscaler(Event::Delete(deleted("p", "two"))));
+        assert!(world.all_groups().is_empty() && world.take_lost());
     }
 
     #[test]

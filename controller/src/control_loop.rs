@@ -198,8 +198,8 @@ impl ControlLoop {
         for group in self.reconciler.waiting_for_room() {
             self.enqueue(group);
         }
-        for group in self.reconciler.world.all_groups() {
-            self.enqueue(group);
+        for group in self.reconciler.world.all_groups().iter() {
+            self.enqueue(group.clone());
         }
         self.parts.telemetry.undecodable(self.reconciler.world.undecodable());
     }

@@ -3,18 +3,26 @@
 //! The stored status is the memory that survives. It is not written while nothing happens, so what it says of the time
 //! since is filled in on recall, always to the side that lowers nothing.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod role;
+
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use rbg_autoscaler::{
     api::autoscaler::{RoleBasedGroupAutoscaler, RoleBasedGroupAutoscalerStatus, RoleStatus},
     policy::{Policy, ScaleToZero},
-    scaling::{Observation, Reading, Recommendation, RoleHistory},
+    scaling::{Decision, Observation, Reading, Recommendation, RoleHistory},
     units::Replicas,
 };
 
-use crate::{ask::Answers, trail::Trail, trend::Trend};
+use self::role::RoleMemory;
+use crate::{
+    ask::{Answers, questions},
+    cache::store::ObjectKey,
+    report::Outcome,
+    trail::Trail,
+};
 
 /// A stored history that ends this long ago does not cover the present any more.
 const COVERED: SignedDuration = SignedDuration::from_secs(90);
@@ -34,16 +42,16 @@ pub struct PolicyMemory {
     histories: Option<Vec<RoleHistory>>,
     /// The status as it is stored.
     pub status: Arc<RoleBasedGroupAutoscalerStatus>,
+    /// The outcome that the stored status tells of, once one was found not to be worth another write.
+    pub told: Option<Outcome>,
     /// When it was last written by us.
     pub written_at: Option<Timestamp>,
-    /// The counts that roles were last known to ask for.
-    counts: HashMap<String, Replicas>,
-    /// When somebody else's edits of a role's count were last told.
-    told: HashMap<String, Timestamp>,
-    /// How the token work of roles moves, by role.
-    trends: HashMap<String, Trend>,
-    /// How roles came where they are, by role.
-    pub trails: HashMap<String, Trail>,
+    /// What is remembered of each role besides, in no order that matters.
+    roles: Vec<RoleMemory>,
+    /// Whether the policy lets any role sleep.
+    may_sleep: bool,
+    /// Whether the policy asks the metrics APIs anything.
+    pub asks: bool,
     /// What the metrics APIs answered and no decision has used yet.
     pub answers: Option<Answers>,
     /// Whether the last decision depended on the cluster's room.
@@ -55,17 +63,18 @@ pub struct PolicyMemory {
 impl PolicyMemory {
     /// Returns what can be known of a policy that is seen for the first time.
     pub fn new(autoscaler: &RoleBasedGroupAutoscaler) -> Self {
+        let policy = validated(autoscaler);
         Self {
             uid: autoscaler.uid().unwrap_or_default(),
             generation: generation(autoscaler),
-            policy: validated(autoscaler),
+            may_sleep: may_sleep(&policy),
+            asks: asks(autoscaler),
+            policy,
             histories: None,
             status: Arc::new(autoscaler.status.clone().unwrap_or_default()),
+            told: None,
             written_at: None,
-            counts: HashMap::new(),
-            told: HashMap::new(),
-            trends: HashMap::new(),
-            trails: HashMap::new(),
+            roles: Vec::new(),
             answers: None,
             needs_room: false,
             waits_for_room: None,
@@ -73,18 +82,26 @@ impl PolicyMemory {
     }
 
     /// Takes in the object as it is now: a new one of the same name is a stranger, an edited one keeps its histories.
-    pub fn refresh(&mut self, autoscaler: &RoleBasedGroupAutoscaler) {
-        if autoscaler.uid().unwrap_or_default() != self.uid {
+    ///
+    /// Returns whether the policy may be another one than before.
+    pub fn refresh(&mut self, autoscaler: &RoleBasedGroupAutoscaler) -> bool {
+        if autoscaler.metadata.uid.as_deref().unwrap_or_default() != self.uid {
             *self = Self::new(autoscaler);
+            true
         } else if generation(autoscaler) != self.generation {
             let before = self.policy.clone();
             self.generation = generation(autoscaler);
             self.policy = validated(autoscaler);
+            self.may_sleep = may_sleep(&self.policy);
+            self.asks = asks(autoscaler);
             match (&before, &self.policy) {
                 (Ok(before), Ok(after)) => self.histories = carried(self.histories.take(), before, after),
                 // What was last stored is still true.
                 _ => self.histories = None,
             }
+            true
+        } else {
+            false
         }
     }
 
@@ -106,12 +123,12 @@ impl PolicyMemory {
 
     /// Gives readings of token work their trend.
     pub fn follow_trends(&mut self, policy: &Policy, seen: &mut Observation) {
-        for (role, seen) in policy.roles.iter().zip(&mut seen.roles) {
+        for (place, (role, seen)) in policy.roles.iter().zip(&mut seen.roles).enumerate() {
             let Some(seen) = seen else { continue };
             let ready = seen.ready_replicas();
             for reading in &mut seen.readings {
                 let Reading::Tokens(tokens) = reading else { continue };
-                let trend = self.trends.entry(role.name.clone()).or_default();
+                let trend = &mut RoleMemory::of(&mut self.roles, place, &role.name).trend;
                 tokens.slope_nanos_per_second = trend.follow(tokens, role.throughput, ready);
             }
         }
@@ -125,17 +142,13 @@ impl PolicyMemory {
         now: Timestamp,
     ) -> Vec<(String, Replicas, Replicas)> {
         let mut edits = Vec::new();
-        for (role, seen) in policy.roles.iter().zip(&seen.roles) {
+        for (place, (role, seen)) in policy.roles.iter().zip(&seen.roles).enumerate() {
             let Some(seen) = seen else { continue };
-            let Some(before) = self.counts.get_mut(&role.name) else {
-                self.counts.insert(role.name.clone(), seen.spec_replicas);
-                continue;
-            };
-            let before = std::mem::replace(before, seen.spec_replicas);
-            let told = self.told.get(&role.name);
-            let is_news = told.is_none_or(|told| now.duration_since(*told) >= TELL_AGAIN);
+            let memory = RoleMemory::of(&mut self.roles, place, &role.name);
+            let Some(before) = memory.count.replace(seen.spec_replicas) else { continue };
+            let is_news = memory.told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN);
             if before != seen.spec_replicas && is_news {
-                self.told.insert(role.name.clone(), now);
+                memory.told = Some(now);
                 edits.push((role.name.clone(), before, seen.spec_replicas));
             }
         }
@@ -144,24 +157,44 @@ impl PolicyMemory {
 
     /// Returns by which rules roles sleep at the moment.
     pub fn asleep(&self) -> impl Iterator<Item = &ScaleToZero> {
-        let roles = self.policy.iter().flat_map(|policy| &policy.roles);
-        let asleep = roles.filter(|role| self.counts.get(&role.name) == Some(&Replicas::ZERO));
-        asleep.filter_map(|role| role.scale_to_zero.as_ref())
+        let policy = self.policy.iter().filter(|_| self.may_sleep);
+        policy.flat_map(|policy| &policy.roles).filter_map(|role| {
+            let memory = self.roles.iter().find(|memory| memory.name == role.name)?;
+            role.scale_to_zero.as_ref().filter(|_| memory.count == Some(Replicas::ZERO))
+        })
     }
 
     /// Follows how roles come where they are.
-    pub fn follow(&mut self, roles: &[RoleStatus], now: Timestamp) {
-        for role in roles {
-            match self.trails.get_mut(&role.name) {
-                Some(trail) => trail.note(role, now),
-                None => self.trails.entry(role.name.clone()).or_default().note(role, now),
+    pub fn follow(&mut self, policy: &Policy, seen: &Observation, decision: &Decision, now: Timestamp) {
+        let seen_and_decided = seen.roles.iter().zip(&decision.roles);
+        for (place, (role, seen)) in policy.roles.iter().zip(seen_and_decided).enumerate() {
+            if let (Some(seen), Some(decided)) = seen {
+                RoleMemory::of(&mut self.roles, place, &role.name).trail.note(seen, decided, now);
             }
         }
     }
 
+    /// Takes note of the status as it is stored now.
+    pub fn stored(&mut self, status: RoleBasedGroupAutoscalerStatus, now: Timestamp) {
+        self.status = Arc::new(status);
+        self.written_at = Some(now);
+        self.told = None;
+    }
+
+    /// Returns whether the stored status tells of an outcome as well as it needs to; figures rest in a quiet time.
+    pub fn is_told(&self, outcome: &Outcome, is_quiet_time: bool) -> bool {
+        let told = self.told.as_ref().filter(|told| told.is_same(outcome));
+        told.is_some_and(|told| is_quiet_time || !told.moved(outcome))
+    }
+
+    /// Returns how each role came where it is.
+    pub fn trails(&self) -> impl Iterator<Item = (&str, &Trail)> {
+        self.roles.iter().map(|memory| (memory.name.as_str(), &memory.trail))
+    }
+
     /// Takes note of a count that we wrote ourselves.
     pub fn wrote(&mut self, role: &str, replicas: Replicas) {
-        self.counts.insert(role.to_owned(), replicas);
+        RoleMemory::of(&mut self.roles, 0, role).count = Some(replicas);
     }
 
     /// Keeps what the next decision starts from.
@@ -176,6 +209,14 @@ fn generation(autoscaler: &RoleBasedGroupAutoscaler) -> i64 {
 
 fn validated(autoscaler: &RoleBasedGroupAutoscaler) -> Result<Arc<Policy>, String> {
     Policy::try_from(&autoscaler.spec).map(Arc::new).map_err(|error| error.to_string())
+}
+
+fn may_sleep(policy: &Result<Arc<Policy>, String>) -> bool {
+    policy.iter().flat_map(|policy| &policy.roles).any(|role| role.scale_to_zero.is_some())
+}
+
+fn asks(autoscaler: &RoleBasedGroupAutoscaler) -> bool {
+    !questions(&autoscaler.spec, &ObjectKey::of(autoscaler)).is_empty()
 }
 
 /// Moves histories to the places that their roles have in an edited policy.

@@ -6,6 +6,8 @@
 mod asked;
 mod awaiting;
 mod errand;
+mod in_use;
+mod news;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -25,6 +27,8 @@ pub use self::errand::Returned;
 use self::{
     awaiting::Awaiting,
     errand::{Adopt, Decided, Errand, Inquiry, Report},
+    in_use::InUse,
+    news::News,
 };
 use crate::{
     apply::{RoleWrite, Target},
@@ -34,12 +38,12 @@ use crate::{
     inline::{self, Plan},
     ledger::{Ledger, Owed, Raise},
     live::Questions,
-    memory::{PolicyMemory, QUIET},
+    memory::PolicyMemory,
     observe::{
         Metrics, Observed, Seen, Sources, Unwritable, document, ineffective_gang_scheduling, may_roll_back,
         observe, see_room, signals_of_tokens,
     },
-    report::{self, Group, unguarded_sleep},
+    report::{Group, unguarded_sleep},
     telemetry::Figures,
 };
 
@@ -54,6 +58,10 @@ pub struct Reconciler {
     figures: Arc<Figures>,
     groups: HashMap<ObjectKey, GroupMemory>,
     policies: HashMap<ObjectKey, PolicyMemory>,
+    /// The signals that policies use.
+    in_use: InUse,
+    /// Whether something may be remembered of what is no more.
+    untidy: bool,
     /// Room that was given away and that nobody sees taken yet.
     ledger: Ledger,
     /// Pods that were asked for before this process led; `None` until they are first looked for.
@@ -120,17 +128,16 @@ impl Reconciler {
 
     /// Observes a group and decides; returns what there is to do.
     pub fn turn(&mut self, key: &ObjectKey, now: Timestamp) -> Turn {
-        let memory = self.groups.entry(key.clone()).or_default();
-        if memory.busy {
-            return Turn::Waiting;
-        }
-        if let Some(awaiting) = &memory.awaiting {
-            if !awaiting.is_over(&self.world, key, now) {
+        if let Some(memory) = self.groups.get_mut(key) {
+            if memory.busy
+                || memory.awaiting.as_ref().is_some_and(|awaiting| !awaiting.is_over(&self.world, key, now))
+            {
                 return Turn::Waiting;
             }
             memory.awaiting = None;
         }
         let group = self.world.groups.get(key).cloned();
+        self.untidy |= group.is_none();
         let (inline, is_gone) = self.inline(key, group.as_deref());
         let mut reports = Vec::new();
         let candidates = self.candidates(key);
@@ -177,6 +184,7 @@ impl Reconciler {
     /// Takes in what became of an errand.
     pub fn settle(&mut self, returned: &Returned, now: Timestamp) {
         let key = &returned.group;
+        self.untidy |= self.world.groups.get(key).is_none();
         let memory = self.groups.entry(key.clone()).or_default();
         memory.busy = false;
         for written in returned.written.iter().filter(|written| written.outcome.is_err()) {
@@ -198,8 +206,7 @@ impl Reconciler {
                 }
             }
             if let Some(status) = &policy.status {
-                memory.status = Arc::new(status.clone());
-                memory.written_at = Some(now);
+                memory.stored(status.clone(), now);
             }
         }
         if let Some((policy, answers)) = &returned.answered
@@ -211,8 +218,12 @@ impl Reconciler {
 
     /// Forgets what is no more.
     pub fn forget(&mut self) {
+        if !(self.world.take_lost() | std::mem::take(&mut self.untidy)) {
+            return;
+        }
         let world = &self.world;
         self.policies.retain(|key, _| world.autoscalers.get(key).is_some());
+        self.in_use.outdated();
         self.groups.retain(|key, memory| {
             memory.busy || world.groups.get(key).is_some() || world.policies_of(key).next().is_some()
         });
@@ -222,6 +233,7 @@ impl Reconciler {
     /// Forgets everything that was decided, so that it is read from the stored status again.
     pub fn forget_decisions(&mut self) {
         self.policies.clear();
+        self.in_use.outdated();
         self.groups.clear();
         self.owed = None;
     }
@@ -243,10 +255,9 @@ impl Reconciler {
     }
 
     /// Returns the signals that policies use.
-    pub fn signals(&self) -> BTreeSet<String> {
+    pub fn signals(&mut self) -> BTreeSet<String> {
         let policies = self.policies.values().filter_map(|memory| memory.policy.as_ref().ok());
-        let signals: BTreeSet<_> = policies.flat_map(|policy| signals_of(policy)).collect();
-        signals.into_iter().map(str::to_owned).collect()
+        self.in_use.count(policies.flat_map(|policy| signals_of(policy))).clone()
     }
 
     /// Returns the signals that would wake roles that sleep.
@@ -316,8 +327,15 @@ impl Reconciler {
         now: Timestamp,
     ) -> Judged {
         let policy_key = ObjectKey::of(&**autoscaler);
-        let memory = self.policies.entry(policy_key.clone()).or_insert_with(|| PolicyMemory::new(autoscaler));
-        memory.refresh(autoscaler);
+        let mut is_news = false;
+        let memory = self.policies.entry(policy_key.clone()).or_insert_with(|| {
+            is_news = true;
+            PolicyMemory::new(autoscaler)
+        });
+        is_news |= memory.refresh(autoscaler);
+        if is_news {
+            self.in_use.add(memory.policy.iter().flat_map(|policy| signals_of(policy)));
+        }
         memory.waits_for_room = None;
         let fits =
             |policy: &Policy| policy.mode != Mode::Disabled && policy.capacity.mode == CapacityMode::Fit;
@@ -331,7 +349,10 @@ impl Reconciler {
             (Ok(_), None) => known.missing_group = Some(why_there_is_no_group(&self.world, key)),
             (Ok(_), Some(_)) if known.conflict.is_some() => {}
             // A signal that is used for the first time answers in a moment; deciding now would tell of a failure.
-            (Ok(policy), Some(_)) if signals_of(policy).any(|signal| self.metrics.is_awaited(signal)) => {
+            (Ok(policy), Some(_))
+                if self.in_use.is_any_awaited(&self.metrics)
+                    && signals_of(policy).any(|signal| self.metrics.is_awaited(signal)) =>
+            {
                 return Judged::Nothing;
             }
             // What has not been listed yet would be taken as fitting.
@@ -341,7 +362,7 @@ impl Reconciler {
             }
             (Ok(policy), Some(group)) => {
                 let policy = Arc::clone(policy);
-                let questions = questions(&autoscaler.spec, key);
+                let questions = if memory.asks { questions(&autoscaler.spec, key) } else { Vec::new() };
                 let answers = match memory.answers.take().filter(|answers| answers.is_fresh(now)) {
                     Some(answers) => answers,
                     None if questions.is_empty() => Answers::default(),
@@ -393,28 +414,7 @@ impl Reconciler {
             decided,
             edits: if mode == Mode::Enforce { edits } else { Vec::new() },
         };
-        let status = report.status(&[], now);
-        if let Some(decided) = &report.decided {
-            self.figures.note(key, &decided.policy, &decided.decision, &status.roles);
-            memory.follow(&status.roles, now);
-        }
-        self.questions.answer(&report.key, || {
-            let decided = report.decided.as_ref().map(|decided| (&*decided.policy, &decided.decision));
-            asked::answer(&report.key, memory, told, decided, &status)
-        });
-        let is_quiet_time =
-            memory.written_at.is_some_and(|at| now < at.checked_add(QUIET).unwrap_or(Timestamp::MAX));
-        let writes = report.decided.as_ref().is_some_and(|decided| !decided.writes.is_empty());
-        let tell = writes
-            || report::changed(&report.before, &status)
-            || (!is_quiet_time && report::moved(&report.before, &status));
-        if tell {
-            return Judged::Report(Box::new(report));
-        }
-        if let Some(decided) = &report.decided {
-            memory.keep(decided.histories(&[]));
-        }
-        Judged::Nothing
+        News { figures: &self.figures, questions: &mut self.questions, memory, now }.judge(key, report, told)
     }
 }
 

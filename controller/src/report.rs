@@ -5,6 +5,7 @@
 
 mod conditions;
 mod due;
+mod outcome;
 mod status;
 mod transitions;
 mod unguarded;
@@ -24,6 +25,7 @@ use serde_json::json;
 pub use self::{
     conditions::{Group, limit, notes, readiness},
     due::{changed, moved},
+    outcome::Outcome,
     status::{Told, status},
     transitions::transitions,
     unguarded::unguarded_sleep,

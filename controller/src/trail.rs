@@ -5,9 +5,9 @@ use std::{collections::VecDeque, time::Duration};
 use jiff::Timestamp;
 use k8s_openapi::{api::autoscaling::v2::MetricTarget, apimachinery::pkg::api::resource::Quantity};
 use rbg_autoscaler::{
-    api::{autoscaler::RoleStatus, snapshot::TrailPoint},
-    scaling::MetricStatus,
-    units::MilliValue,
+    api::snapshot::TrailPoint,
+    scaling::{MetricStatus, RoleDecision, RoleObservation},
+    units::{MilliValue, Replicas},
 };
 
 /// Points kept of a role.
@@ -34,15 +34,15 @@ struct Point {
 
 impl Trail {
     /// Takes in what was decided; within the spacing the newest decision stands for all.
-    pub fn note(&mut self, status: &RoleStatus, now: Timestamp) {
-        let count = |replicas: i32| u16::try_from(replicas).unwrap_or(u16::MAX);
+    pub fn note(&mut self, seen: &RoleObservation, decided: &RoleDecision, now: Timestamp) {
+        let count = |replicas: Replicas| u16::try_from(replicas.get()).unwrap_or(u16::MAX);
         let seconds = u32::try_from(now.as_second()).unwrap_or(u32::MAX);
         let point = Point {
             seconds: seconds - seconds % u32::try_from(SPACING.as_secs()).unwrap_or(1),
-            load: load(&status.metrics).unwrap_or(f32::NAN),
-            replicas: count(status.replicas),
-            ready: count(status.ready_replicas),
-            desired: count(status.desired_replicas),
+            load: load(&decided.metrics).unwrap_or(f32::NAN),
+            replicas: count(seen.spec_replicas),
+            ready: u16::try_from(seen.ready_replicas()).unwrap_or(u16::MAX),
+            desired: count(decided.desired_replicas),
         };
         match self.points.back_mut() {
             Some(last) if last.seconds == point.seconds => *last = point,
@@ -98,21 +98,23 @@ mod tests {
 
     use super::*;
 
-    fn status(value: &str, replicas: i32) -> RoleStatus {
-        serde_json::from_value(json!({"name": "decode", "replicas": replicas, "metrics": [
+    fn metrics(value: &str) -> Vec<MetricStatus> {
+        serde_json::from_value(json!([
             {"name": "qps", "target": {"type": "Value", "value": "4"}, "current": {"value": "1"}},
             {"name": "queue_length", "target": {"type": "AverageValue", "averageValue": "10"},
                 "current": {"averageValue": value}},
-            {"name": "kv_cache_usage", "target": {"type": "AverageValue", "averageValue": "800m"}, "error": "gone"}]}))
-        .expect("a status")
+            {"name": "kv_cache_usage", "target": {"type": "AverageValue", "averageValue": "800m"}, "error": "gone"}]))
+        .expect("metrics")
     }
 
     #[test]
     fn ten_minutes_are_kept_and_the_newest_decision_of_ten_seconds() {
         let mut trail = Trail::default();
-        for second in 0..700_i32 {
+        let decided = RoleDecision { metrics: metrics("12500m"), ..RoleDecision::default() };
+        for second in 0..700_u32 {
             let now = Timestamp::from_second(1_800_000_000 + i64::from(second)).expect("in range");
-            trail.note(&status("12500m", second), now);
+            let spec_replicas = Replicas::new(second);
+            trail.note(&RoleObservation { spec_replicas, ..RoleObservation::default() }, &decided, now);
         }
         let points = trail.points();
         assert_eq!(points.len(), POINTS);
@@ -129,8 +131,7 @@ mod tests {
     #[test]
     fn silence_is_no_load() {
         let mut trail = Trail::default();
-        let silent = RoleStatus::default();
-        trail.note(&silent, Timestamp::UNIX_EPOCH);
+        trail.note(&RoleObservation::default(), &RoleDecision::default(), Timestamp::UNIX_EPOCH);
         assert_eq!(trail.points()[0].load, None);
     }
 }

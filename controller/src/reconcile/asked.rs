@@ -47,7 +47,7 @@ pub(super) fn answer(
         });
         return Err(NoDecision::Undecided(key.clone(), reason, message));
     };
-    let trail = memory.trails.iter().map(|(role, trail)| (role.clone(), trail.points()));
+    let trail = memory.trails().map(|(role, trail)| (role.to_owned(), trail.points()));
     Ok(Box::new(LiveDecision {
         snapshot,
         decision: DecisionDocument::new(policy, decision.clone()),

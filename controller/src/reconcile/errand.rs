@@ -21,7 +21,7 @@ use crate::{
     events::{Happening, Recorder, Severity},
     inline::{self, Plan},
     observe::Observed,
-    report::{self, Group, Told},
+    report::{self, Group, Outcome, Told},
     telemetry::Scaled,
 };
 
@@ -148,6 +148,13 @@ impl Decided {
 }
 
 impl Report {
+    /// Returns what there is to tell, as long as nothing is written.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        let decided = self.decided.as_ref()?;
+        let generation = self.autoscaler.metadata.generation;
+        Outcome::of(generation, self.mode, &self.conditions, &decided.observed, &decided.decision)
+    }
+
     /// Returns the status after these writes.
     pub(super) fn status(&self, written: &[Written], now: Timestamp) -> RoleBasedGroupAutoscalerStatus {
         let generation = self.autoscaler.metadata.generation;

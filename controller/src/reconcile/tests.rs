@@ -52,6 +52,17 @@ fn group(replicas: i32, generation: i64) -> WorldEvent {
     WorldEvent::Group(Event::Apply(group.expect("a group")))
 }
 
+/// The policy `p` as of a generation.
+fn policy_of(generation: i64, spec: &Value) -> WorldEvent {
+    let WorldEvent::Autoscaler(Event::Apply(DeserializeGuard(Ok(mut edited)))) =
+        policy("p", 0, &json!({}), spec)
+    else {
+        unreachable!("a policy that can be read")
+    };
+    edited.metadata.generation = Some(generation);
+    WorldEvent::Autoscaler(Event::Apply(DeserializeGuard(Ok(edited))))
+}
+
 fn policy(name: &str, created: i64, labels: &Value, spec: &Value) -> WorldEvent {
     let policy: RoleBasedGroupAutoscaler = serde_json::from_value(json!({
         "apiVersion": "rbg-autoscaler.dev/v1alpha1", "kind": "RoleBasedGroupAutoscaler",
@@ -239,6 +250,37 @@ async fn scales_up_once_and_then_keeps_quiet() {
     assert_eq!(turn(&mut reconciler, &server, 2).await, None);
     queue(&mut reconciler, 300, &[("demo-decode-0", 10), ("demo-decode-1", 10)]);
     assert_eq!(turn(&mut reconciler, &server, 300).await, None, "constant metrics write nothing");
+}
+
+/// Decisions that come to the same as the stored status are not compared with it; that they would have told nothing is
+/// asserted where that is skipped.
+#[tokio::test]
+async fn what_is_told_already_is_told_again_once_it_changes() {
+    let (mut reconciler, server) = (reconciler(), Server::default());
+    let both = |value: i64| [("demo-decode-0", value), ("demo-decode-1", value)];
+    let is_told = |reconciler: &Reconciler| reconciler.policies.values().all(|memory| memory.told.is_some());
+    queue(&mut reconciler, 0, &both(10));
+    turn(&mut reconciler, &server, 0).await.expect("the first status");
+    assert!(!is_told(&reconciler), "the new status was compared with nothing yet");
+    for second in [5, 10, 55] {
+        queue(&mut reconciler, second, &both(if second == 55 { 9 } else { 10 }));
+        assert_eq!(turn(&mut reconciler, &server, second).await, None);
+        assert!(is_told(&reconciler));
+    }
+    queue(&mut reconciler, 58, &both(11));
+    assert_eq!(turn(&mut reconciler, &server, 58).await, None, "a tenth is no news");
+    // Of two replicas one answers, another value within the tolerance.
+    queue(&mut reconciler, 65, &[("demo-decode-0", 10)]);
+    assert_eq!(turn(&mut reconciler, &server, 65).await, Some(vec![]), "a replica is missing");
+    assert!(!is_told(&reconciler));
+    queue(&mut reconciler, 70, &both(10));
+    assert_eq!(turn(&mut reconciler, &server, 70).await, Some(vec![]), "it is back");
+    assert_eq!(turn(&mut reconciler, &server, 71).await, None);
+    assert!(is_told(&reconciler));
+    let mut held = spec();
+    held["hold"] = json!(["Up"]);
+    reconciler.world.take(policy_of(2, &held));
+    assert_eq!(turn(&mut reconciler, &server, 72).await, Some(vec!["HeldUp".to_owned()]), "an edit");
 }
 
 #[tokio::test]

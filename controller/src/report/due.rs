@@ -82,16 +82,23 @@ fn waits(before: &RoleStatus, after: &RoleStatus) -> bool {
 }
 
 fn value_moved(before: &MetricValueStatus, after: &MetricValueStatus) -> bool {
-    let percent =
-        |value: &MetricValueStatus| value.average_utilization.map(|percent| i64::from(percent) * 1000);
-    let quantity =
-        |quantity: &Option<Quantity>| Some(quantity.as_ref()?.0.parse::<MilliValue>().ok()?.milli());
-    let figures =
-        |value: &MetricValueStatus| [percent(value), quantity(&value.average_value), quantity(&value.value)];
     figures(before).into_iter().zip(figures(after)).any(|(before, after)| match (before, after) {
-        (Some(before), Some(after)) => after.abs_diff(before) > before.unsigned_abs() / 10,
+        (Some(before), Some(after)) => far(before, after),
         (before, after) => before != after,
     })
+}
+
+/// The figures of a metric in thousandths: percent, average and total.
+pub(super) fn figures(value: &MetricValueStatus) -> [Option<i64>; 3] {
+    let quantity =
+        |quantity: &Option<Quantity>| Some(quantity.as_ref()?.0.parse::<MilliValue>().ok()?.milli());
+    let percent = value.average_utilization.map(|percent| i64::from(percent) * 1000);
+    [percent, quantity(&value.average_value), quantity(&value.value)]
+}
+
+/// Whether a figure moved by more than a tenth.
+pub(super) fn far(before: i64, after: i64) -> bool {
+    after.abs_diff(before) > before.unsigned_abs() / 10
 }
 
 #[cfg(test)]

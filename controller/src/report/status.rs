@@ -86,7 +86,7 @@ fn roles(before: &RoleBasedGroupAutoscalerStatus, told: &Told<'_>, now: Timestam
     roles
 }
 
-fn pending(seen: &RoleObservation) -> usize {
+pub(super) fn pending(seen: &RoleObservation) -> usize {
     seen.replicas.iter().filter(|replica| replica.phase == Phase::Pending && !replica.deleted).count()
 }
 
@@ -143,14 +143,19 @@ fn bounded_step(step: &Step) -> Step {
     step
 }
 
+/// Whether the metrics and steps of all roles may not fit into a status.
+pub(super) fn is_large<'s>(roles: impl Iterator<Item = (&'s [MetricStatus], &'s [Step])>) -> bool {
+    let items: usize = roles.map(|(metrics, steps)| metrics.len() + steps.len() + 1).sum();
+    items >= 32
+}
+
 /// Drops what is for people until the status fits; histories are what the next decision needs.
 fn fit(status: &mut RoleBasedGroupAutoscalerStatus) {
     let is_too_large = |status: &RoleBasedGroupAutoscalerStatus| {
         serde_json::to_vec(status).is_ok_and(|json| json.len() > MAX_BYTES)
     };
     // Most are far below; a rough count saves writing each as JSON.
-    let items: usize = status.roles.iter().map(|role| role.metrics.len() + role.decision.len() + 1).sum();
-    if items < 32 || !is_too_large(status) {
+    if !is_large(status.roles.iter().map(|role| (&*role.metrics, &*role.decision))) || !is_too_large(status) {
         return;
     }
     for role in status.roles.iter_mut().rev() {

@@ -76,6 +76,17 @@ impl Figures {
         }
     }
 
+    /// Takes in what was measured when all else is as it was noted.
+    pub fn measured(&self, group: &ObjectKey, decision: &Decision) {
+        let mut by_group = self.lock();
+        let known = by_group.get_mut(group).map_or(&mut [][..], Vec::as_mut_slice);
+        for (figures, decided) in known.iter_mut().zip(decision.roles.iter().flatten()) {
+            for (figures, status) in figures.metrics.iter_mut().zip(&decided.metrics) {
+                figures.follow(status);
+            }
+        }
+    }
+
     /// Forgets the groups that are not to be kept.
     pub fn retain(&self, keep: impl Fn(&ObjectKey) -> bool) {
         self.lock().retain(|group, _| keep(group));
