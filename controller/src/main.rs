@@ -1,6 +1,6 @@
 //! The program: joins the parts, reads the clock, ends on SIGTERM.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{fs, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use axum::Router;
@@ -14,7 +14,7 @@ use rbg_autoscaler::metrics::{
     catalog,
     collector::{self, Clock, Collector},
     direct::{self, DirectSource, Scope},
-    prometheus::PrometheusSource,
+    prometheus::{PrometheusClient, PrometheusSource, Settings, Token},
     source::Source,
 };
 use rbg_autoscaler_controller::{
@@ -188,7 +188,12 @@ fn collector(options: &Options, clock: &Clock, client: &Client) -> anyhow::Resul
         tokio::spawn(async move { watching.run(client).await });
         Arc::new(source)
     } else {
-        Arc::new(PrometheusSource::new(&options.prometheus_url, collection.timeout)?)
+        let mut settings = Settings::new(&options.prometheus_url, collection.timeout);
+        settings.headers.clone_from(&options.prometheus_headers);
+        settings.token = options.prometheus_token_file.clone().map(Token::File);
+        let read = |file: &PathBuf| fs::read(file).with_context(|| format!("reading {}", file.display()));
+        settings.ca = options.prometheus_ca_file.as_ref().map(read).transpose()?;
+        Arc::new(PrometheusSource::of(Arc::new(PrometheusClient::new(settings)?)))
     };
     let Some(file) = &options.config else { return Ok(Collector::new(source, signals, collection)) };
     let mut rules = RulesFile::new(file.clone(), signals.clone());

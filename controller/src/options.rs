@@ -1,4 +1,4 @@
-//! [`Options`]: the program's flags, each also an environment variable.
+//! [`Options`]: the program's flags; all but repeated ones are also environment variables.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -43,6 +43,18 @@ pub struct Options {
         default_value = "http://prometheus:9090"
     )]
     pub prometheus_url: String,
+
+    /// A header for every query to Prometheus, `name=value` or `name: value`, such as Mimir's X-Scope-OrgID=TENANT; may be repeated.
+    #[arg(long = "prometheus-header", value_name = "HEADER", value_parser = header)]
+    pub prometheus_headers: Vec<(String, String)>,
+
+    /// A file with a bearer token for Prometheus, read again when it changes.
+    #[arg(long, env = "RBG_AUTOSCALER_PROMETHEUS_TOKEN_FILE", value_name = "FILE")]
+    pub prometheus_token_file: Option<PathBuf>,
+
+    /// Who signed Prometheus' certificate, PEM; the system's authorities when absent.
+    #[arg(long, env = "RBG_AUTOSCALER_PROMETHEUS_CA_FILE", value_name = "FILE")]
+    pub prometheus_ca_file: Option<PathBuf>,
 
     /// A file with signals of your own, `rules: [{name, query, per: pod}]`, read again when it changes; the adapter's file will do.
     #[arg(long, env = "RBG_AUTOSCALER_CONFIG", value_name = "FILE")]
@@ -130,6 +142,11 @@ pub enum LogFormat {
     Json,
 }
 
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(['=', ':']).ok_or("write name=value")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
 fn positive(text: &str) -> Result<Duration, String> {
     let duration: GatewayDuration = text.parse().map_err(|error| format!("{error}"))?;
     if duration.get() < Duration::from_millis(100) {
@@ -178,6 +195,14 @@ mod tests {
         for wrong in ["0s", "5", "1d"] {
             assert!(Options::try_parse_from(["rbg-autoscaler", "--sync-period", wrong]).is_err(), "{wrong}");
         }
+        let headers = ["--prometheus-header=X-Scope-OrgID=a", "--prometheus-header", "X-Other: b:c"];
+        let options = Options::try_parse_from(["rbg-autoscaler"].iter().chain(&headers)).expect("valid");
+        let headers = [("X-Scope-OrgID", "a"), ("X-Other", "b:c")];
+        assert_eq!(
+            options.prometheus_headers,
+            headers.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+        assert!(Options::try_parse_from(["rbg-autoscaler", "--prometheus-header", "a"]).is_err());
         let with = |address| Options::try_parse_from(["rbg-autoscaler", "--snapshots-listen", address]);
         assert_eq!(with("off").expect("valid").snapshots_listen, Loopback(None));
         assert!(with("[::1]:9000").is_ok());
