@@ -1,8 +1,16 @@
 //! Who may ask what: always-allowed paths, `system:masters`, and else the API server's answer, remembered for a short time.
+//!
+//! A permission in use is asked for again before its time is up, so that the HPA controller need not wait for it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
 
 use crate::{authentication::User, remembered::Remembered, request::target::Target};
 
@@ -10,6 +18,10 @@ pub mod review;
 
 /// The group that may do everything.
 const MASTERS: &str = "system:masters";
+/// Permissions that are renewed at once.
+const AT_ONCE: usize = 8;
+/// When a renewal that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What is asked, as RBAC sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,10 +77,19 @@ pub struct Memory {
 
 /// Decides, and remembers; equal questions asked at once are asked once.
 pub struct Authorizer {
+    shared: Arc<Shared>,
+    always_allowed: Vec<String>,
+}
+
+/// Who, and what.
+type Question = (User, Attributes);
+
+struct Shared {
     reviewer: Arc<dyn Reviewer>,
     memory: Memory,
-    always_allowed: Vec<String>,
-    verdicts: Remembered<(User, Attributes), Verdict>,
+    verdicts: Remembered<Question, Verdict>,
+    renewed: Mutex<HashSet<Question>>,
+    renewals: Semaphore,
 }
 
 impl Attributes {
@@ -119,7 +140,9 @@ impl fmt::Display for Attributes {
 impl Authorizer {
     /// Returns an authorizer that lets everybody read `always_allowed`, where a trailing `*` stands for anything.
     pub fn new(reviewer: Arc<dyn Reviewer>, memory: Memory, always_allowed: Vec<String>) -> Self {
-        Self { reviewer, memory, always_allowed, verdicts: Remembered::default() }
+        let (verdicts, renewed) = (Remembered::default(), Mutex::default());
+        let shared = Shared { reviewer, memory, verdicts, renewed, renewals: Semaphore::new(AT_ONCE) };
+        Self { shared: Arc::new(shared), always_allowed }
     }
 
     /// Says whether a path is open to everybody.
@@ -136,17 +159,54 @@ impl Authorizer {
         if user.groups.iter().any(|group| group == MASTERS) {
             return Ok(Verdict::Allowed);
         }
+        let shared = &self.shared;
         // Nearly always: the HPA controller asks every 15 s.
-        if let Some(verdict) = self.verdicts.known(question) {
+        if let Some((verdict, left)) = shared.verdicts.known(question) {
+            if verdict == Verdict::Allowed && left < shared.memory.allowed / 2 {
+                shared.clone().renew(question);
+            }
             return Ok(verdict);
         }
-        let lasts = |verdict: &Verdict| match verdict {
+        let lasts = |verdict: &Verdict| shared.lasts(verdict);
+        let ask = async || shared.reviewer.review(user, attributes).await;
+        shared.verdicts.get(question.clone(), lasts, ask).await
+    }
+}
+
+impl Shared {
+    fn lasts(&self, verdict: &Verdict) -> Duration {
+        match verdict {
             Verdict::Allowed => self.memory.allowed,
             Verdict::Denied(_) => self.memory.denied,
-        };
-        self.verdicts
-            .get(question.clone(), lasts, async || self.reviewer.review(user, attributes).await)
-            .await
+        }
+    }
+
+    /// Asks again while what is known still counts. When nobody can say, it counts until its time is up.
+    fn renew(self: Arc<Self>, question: &Question) {
+        if !self.renewed().insert(question.clone()) {
+            return;
+        }
+        let question = question.clone();
+        tokio::spawn(async move {
+            let turn = self.renewals.acquire().await;
+            let answer = self.reviewer.review(&question.0, &question.1).await;
+            drop(turn);
+            match answer {
+                Ok(verdict) => {
+                    let lasts = self.lasts(&verdict);
+                    self.verdicts.put(question.clone(), verdict, lasts);
+                }
+                Err(error) => {
+                    tracing::debug!(error, "permission not renewed");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+            self.renewed().remove(&question);
+        });
+    }
+
+    fn renewed(&self) -> MutexGuard<'_, HashSet<Question>> {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

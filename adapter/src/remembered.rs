@@ -62,11 +62,19 @@ impl<Q: Eq + Hash, A: Clone> Remembered<Q, A> {
         Ok(answer.clone())
     }
 
-    /// Returns the answer that is known, without taking the question.
-    pub fn known(&self, question: &Q) -> Option<A> {
+    /// Returns the answer that is known, and for how much longer, without taking the question.
+    pub fn known(&self, question: &Q) -> Option<(A, Duration)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (answer, until) = known.answers.get(question)?.answer.get()?;
-        (*until > Instant::now()).then(|| answer.clone())
+        let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        Some((answer.clone(), left))
+    }
+
+    /// Takes in a newer answer.
+    pub fn put(&self, question: Q, answer: A, lasts: Duration) {
+        let answer = OnceCell::new_with(Some((answer, Instant::now() + lasts)));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.answers.insert(question, Arc::new(Entry { answer }));
     }
 
     /// Lets go of answers whose time is over.

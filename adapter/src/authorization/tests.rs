@@ -8,6 +8,8 @@ use super::*;
 #[derive(Default)]
 struct Fake {
     asked: AtomicUsize,
+    /// What it says of jane now.
+    changed_mind: Mutex<Option<Result<Verdict, String>>>,
 }
 
 impl Reviewer for Fake {
@@ -16,7 +18,10 @@ impl Reviewer for Fake {
         async move {
             tokio::time::sleep(Duration::from_millis(10)).await;
             match user.name.as_str() {
-                "jane" => Ok(Verdict::Allowed),
+                "jane" => {
+                    let changed = self.changed_mind.lock().expect("not poisoned").clone();
+                    changed.unwrap_or(Ok(Verdict::Allowed))
+                }
                 "broken" => Err("connection refused".to_owned()),
                 _ => Ok(Verdict::Denied("no rule".to_owned())),
             }
@@ -79,10 +84,10 @@ async fn equal_questions_at_once_are_asked_once_and_remembered_for_a_while() {
     let (first, second) = tokio::join!(authorizer.authorize(&jane), authorizer.authorize(&jane));
     assert_eq!((first, second), (Ok(Verdict::Allowed), Ok(Verdict::Allowed)));
     assert_eq!(fake.asked.load(Ordering::Relaxed), 1);
-    tokio::time::advance(Duration::from_secs(29)).await;
+    tokio::time::advance(Duration::from_secs(14)).await;
     authorizer.authorize(&jane).await.expect("an answer");
     assert_eq!(fake.asked.load(Ordering::Relaxed), 1, "still remembered");
-    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::time::advance(Duration::from_secs(17)).await;
     authorizer.authorize(&jane).await.expect("an answer");
     assert_eq!(fake.asked.load(Ordering::Relaxed), 2, "asked again");
 
@@ -91,6 +96,44 @@ async fn equal_questions_at_once_are_asked_once_and_remembered_for_a_while() {
     tokio::time::advance(Duration::from_secs(11)).await;
     authorizer.authorize(&joe).await.expect("an answer");
     assert_eq!(fake.asked.load(Ordering::Relaxed), 4, "refusals are forgotten sooner");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permission_in_use_is_renewed_before_its_time_is_up() {
+    let (fake, authorizer) = authorizer();
+    let jane = (user("jane"), attributes("/apis/custom.metrics.k8s.io/v1beta1/nodes/n/q"));
+    let asked = || fake.asked.load(Ordering::Relaxed);
+    authorizer.authorize(&jane).await.expect("an answer");
+    for round in 1..=4 {
+        tokio::time::advance(Duration::from_secs(16)).await;
+        let before = tokio::time::Instant::now();
+        for _ in 0..3 {
+            assert_eq!(authorizer.authorize(&jane).await, Ok(Verdict::Allowed));
+        }
+        assert_eq!(before.elapsed(), Duration::ZERO, "nobody waits");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(asked(), 1 + round, "one renewal");
+    }
+    *fake.changed_mind.lock().expect("not poisoned") = Some(Ok(Verdict::Denied("fired".to_owned())));
+    tokio::time::advance(Duration::from_secs(16)).await;
+    assert_eq!(authorizer.authorize(&jane).await, Ok(Verdict::Allowed), "as was said less than 30 s ago");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(authorizer.authorize(&jane).await, Ok(Verdict::Denied("fired".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_fails_is_tried_again_now_and_then() {
+    let (fake, authorizer) = authorizer();
+    let jane = (user("jane"), attributes("/apis/custom.metrics.k8s.io/v1beta1/nodes/n/q"));
+    authorizer.authorize(&jane).await.expect("an answer");
+    *fake.changed_mind.lock().expect("not poisoned") = Some(Err("connection refused".to_owned()));
+    for (millis, asked) in [(16_000, 1), (500, 2), (600, 2), (20, 3), (500, 3)] {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        assert_eq!(authorizer.authorize(&jane).await, Ok(Verdict::Allowed), "known for 30 s");
+        assert_eq!(fake.asked.load(Ordering::Relaxed), asked, "after another {millis} ms");
+    }
+    tokio::time::sleep(Duration::from_secs(14)).await;
+    assert_eq!(authorizer.authorize(&jane).await, Err("connection refused".to_owned()), "its time is up");
 }
 
 #[tokio::test(start_paused = true)]
