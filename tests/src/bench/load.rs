@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -20,6 +20,10 @@ use super::client::{Connection, Endpoint, Request};
 const COARSE_RATE: f64 = 1000.0;
 /// What it may oversleep.
 const COARSE: Duration = Duration::from_millis(2);
+/// How long the client sleeps when there is nothing to send; the kernel adds some 50 µs.
+const NAP: Duration = Duration::from_micros(20);
+/// How long it then looks at all connections.
+const LOOK: Duration = Duration::from_micros(40);
 
 /// What is sent.
 #[derive(Clone)]
@@ -51,10 +55,11 @@ impl Load {
             connections.push(endpoint.connect().await?);
         }
         let (sent, start) = (Arc::new(AtomicU32::new(0)), Instant::now());
+        let naps = Arc::new(Mutex::new(start));
         let mut running = Vec::new();
         for connection in connections {
-            let (load, sent) = (self.clone(), sent.clone());
-            running.push(tokio::spawn(async move { load.over(connection, &sent, start).await }));
+            let (load, sent, naps) = (self.clone(), sent.clone(), naps.clone());
+            running.push(tokio::spawn(async move { load.over(connection, &sent, start, &naps).await }));
         }
         let mut outcome = Outcome { latencies: Vec::new(), elapsed: Duration::ZERO, bytes: 0 };
         for one in running {
@@ -72,6 +77,7 @@ impl Load {
         mut connection: Connection,
         sent: &AtomicU32,
         start: Instant,
+        naps: &Mutex<Instant>,
     ) -> Result<(Vec<Duration>, usize)> {
         let (mut latencies, mut bytes) = (Vec::new(), 0);
         loop {
@@ -83,7 +89,7 @@ impl Load {
                     break;
                 }
                 if begin < due {
-                    wait_until(due, rate).await;
+                    wait_until(due, rate, naps).await;
                 }
                 begin = due;
             } else if begin >= start + self.duration {
@@ -103,8 +109,9 @@ impl Load {
 }
 
 /// Waits until a request is due. The runtime's timer counts in milliseconds, each of which is many requests at a high rate, and what
-/// it oversleeps would count as the server's: there the last of the time is waited out awake.
-async fn wait_until(due: Instant, rate: f64) {
+/// it oversleeps would count as the server's: there the whole thread naps for as long as the kernel's shortest sleep, then looks
+/// whether there is anything to read. It does not stay awake: the control plane needs what the client leaves of the core.
+async fn wait_until(due: Instant, rate: f64, naps: &Mutex<Instant>) {
     if rate < COARSE_RATE {
         return sleep_until(due).await;
     }
@@ -112,7 +119,17 @@ async fn wait_until(due: Instant, rate: f64) {
         sleep_until(early).await;
     }
     while Instant::now() < due {
+        nap(naps);
         yield_now().await;
+    }
+}
+
+/// Every connection that waits comes here, but a nap is for all: there is another one only after all have had a look.
+fn nap(naps: &Mutex<Instant>) {
+    let mut last = naps.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.elapsed() > LOOK {
+        std::thread::sleep(NAP);
+        *last = Instant::now();
     }
 }
 
