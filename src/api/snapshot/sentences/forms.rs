@@ -181,7 +181,8 @@ fn samples_that_are_not_there_are_missing() {
             json!([]),
             failed(
                 "FailedGetPodsMetric",
-                "unable to get metric queue_length: no metrics returned from custom metrics API",
+                "unable to get metric queue_length: no metrics returned from custom metrics API: no replica tells it to the collector, \
+                 silent: a, b, c; see that the pods serve metrics and are scraped",
             ),
         ),
     ] {
