@@ -1,21 +1,20 @@
-//! Threads for all that nobody waits for, so that requests go first.
+//! A thread for all that comes in large pieces and that nobody waits for, so that requests go first.
 //!
 //! Reading what Prometheus says about ten thousand pods takes many milliseconds. Among the requests it would hold all of them up once
-//! per interval; on threads of its own with a lower priority it is done when no request needs the processor.
+//! per interval; on a thread of its own with a lower priority it is done when no request needs the processor. One thread: each
+//! keeps memory of its own for reuse.
 
 use std::io;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// Two, so that a long list of series does not hold up the collection of signals.
-const THREADS: usize = 2;
 /// What the kernel adds to the niceness of requests: a tenth of their share when both want the processor.
 const NICENESS: i32 = 10;
 
-/// Returns a runtime whose threads step back for others. Errors: the system gives no threads.
+/// Returns a runtime whose thread steps back for others. Errors: the system gives no thread.
 pub fn runtime() -> io::Result<Runtime> {
     let mut threads = Builder::new_multi_thread();
-    threads.worker_threads(THREADS).thread_name("background").on_thread_start(step_back);
+    threads.worker_threads(1).thread_name("background").on_thread_start(step_back);
     threads.enable_all().build()
 }
 
@@ -31,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_threads_step_back_and_no_others() {
+    fn its_thread_steps_back_and_no_other() {
         let niceness = || rustix::process::getpriority_process(None).expect("known");
         let (runtime, before) = (runtime().expect("threads"), niceness());
         let there = runtime.block_on(runtime.spawn(async move { niceness() })).expect("ran");

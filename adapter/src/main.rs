@@ -166,17 +166,17 @@ async fn run(options: Options, background: &Handle) -> anyhow::Result<()> {
         background.spawn(async move { warming.keep_warm().await });
         background.spawn(configuration.follow(engine, collector.clone(), client.clone(), telemetry.clone()));
     }
-    background.spawn(cluster::follow_trust(asks_who, overrides, trusted));
+    tokio::spawn(cluster::follow_trust(asks_who, overrides, trusted));
     if let Some(scraping) = scraping {
         let client = client.clone();
         background.spawn(async move { scraping.run(client).await });
     }
-    background.spawn(async move { pods.run(client).await });
+    tokio::spawn(async move { pods.run(client).await });
     background.spawn(async move { collector.run().await });
     if let Some(files) = files {
-        background.spawn(certificate::follow(files, serving, telemetry));
+        tokio::spawn(certificate::follow(files, serving, telemetry));
     } else if let Some(keeper) = keeper {
-        background.spawn(keeper.run(serving, telemetry));
+        tokio::spawn(keeper.run(serving, telemetry));
     }
     tracing::info!(%address, source = app.collector.source_name(), interval = ?options.interval, "serving");
     server::serve(listener, Arc::new(tls).into(), router(app), stop()?).await;
