@@ -37,10 +37,10 @@ pub(crate) fn apply(group: &mut GroupDraft<'_>) {
     for draft in group.roles.iter_mut().flatten() {
         draft.offered = Some(draft.proposal.replicas);
     }
+    let mut waited_for = Vec::new();
     if group.policy.mode != Mode::Disabled {
         // A partner that the ratio lowered asks for less from here on: its backoff is judged by that.
         ratio::refit(group);
-        let mut waited_for = Vec::new();
         for role in 0..group.roles.len() {
             if !roll_back(group, role, &mut limited) && backoff::apply(group, role, &mut limited) {
                 waited_for.push(role);
@@ -53,12 +53,11 @@ pub(crate) fn apply(group: &mut GroupDraft<'_>) {
             ratio::refit(group);
             place(group, &mut limited);
         }
-        ratio::refit(group);
-        for role in waited_for {
-            backoff::again(group, role);
-        }
     }
     ratio::refit(group);
+    for role in waited_for {
+        backoff::again(group, role);
+    }
     reserve(group);
     ratio::judge(group);
     group.conditions.push(limited.condition());
