@@ -81,6 +81,11 @@ impl GroupResource {
         Self { group: group.into(), resource: resource.into() }
     }
 
+    /// Says whether these are the pods of the core group, by their plural.
+    pub fn is_pods(&self) -> bool {
+        self.group.is_empty() && self.resource == "pods"
+    }
+
     /// Parses `resource[.group]`, split at the first dot.
     pub fn parse(text: &str) -> Self {
         let (resource, group) = text.split_once('.').unwrap_or((text, ""));

@@ -10,7 +10,7 @@ use crate::{
         vector::{Element, Vector},
     },
     reply::{ObjectValue, ValueList},
-    request::{CustomRequest, GroupResource, ObjectName, RequestError},
+    request::{CustomRequest, ObjectName, RequestError},
     rules::{
         query::Escaping,
         resources::ObjectKind,
@@ -51,7 +51,7 @@ impl Engine {
             plan.batch.as_ref().map_or((&plan.query, Kept::Short), |batch| (&batch.query, Kept::Long));
         let answered = self.answered(promql, kept).await?;
         // A pod that is missing the HPA fills in by itself; a total it must take as it is.
-        if kind.group_resource() != GroupResource::new("", "pods") {
+        if !kind.group_resource().is_pods() {
             answered.vector.whole()?;
         }
         // Who is meant by a selector over other kinds is asked of the API server now and then.
@@ -93,7 +93,7 @@ impl Engine {
     /// The pods that an answer is about, if the list of them is ours to follow: those of `*`.
     fn followed(&self, kind: &ObjectKind, request: &CustomRequest) -> Option<(String, u64)> {
         let namespace = request.namespace.as_ref()?;
-        let is_pods = kind.group_resource() == GroupResource::new("", "pods");
+        let is_pods = kind.group_resource().is_pods();
         let generation =
             self.pods.generation(namespace).filter(|_| is_pods && request.name == ObjectName::All)?;
         Some((namespace.clone(), generation))

@@ -11,7 +11,7 @@ use kube::{
 use crate::{
     custom::unavailable,
     engine::Engine,
-    request::{CustomRequest, GroupResource, ObjectName, RequestError},
+    request::{CustomRequest, ObjectName, RequestError},
     rules::resources::ObjectKind,
 };
 
@@ -92,7 +92,7 @@ impl Engine {
             return Ok(Arc::new(vec![name.clone()]));
         }
         let group_resource = kind.group_resource();
-        if group_resource == GroupResource::new("", "pods")
+        if group_resource.is_pods()
             && let Some(namespace) = &request.namespace
         {
             if !self.pods.is_synced() {

@@ -21,21 +21,10 @@ pub async fn a_deployment_follows_its_queue(world: &World) {
 pub async fn follows_its_queue(world: &World, name: &str, selector: &str) {
     world.deployment(name, 2).await;
     let target = Target::labels(world.namespace.name(), &[("app", name)]);
-    let hpa = format!(
-        "
-apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata: {{name: {name}}}
-spec:
-  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}
-  minReplicas: 2
-  maxReplicas: 6
-  behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
-  metrics:
-  - {{type: Pods, pods: {{metric: {{name: queue_length{selector}}}, target: {{type: AverageValue, averageValue: 10}}}}}}
-"
+    let metric = format!(
+        "{{type: Pods, pods: {{metric: {{name: queue_length{selector}}}, target: {{type: AverageValue, averageValue: 10}}}}}}"
     );
-    world.namespace.apply_yaml(&hpa).await.unwrap();
+    world.hpa(name, (2, 6), &metric).await;
     for (queue, replicas) in [(25.0, 6), (10.0, 6), (1.0, 2)] {
         world.fleet.pin(target.clone(), Pin::queue_length(queue));
         has_replicas(world, name, replicas, queue).await;

@@ -127,20 +127,7 @@ pub async fn an_hpa_follows_object_and_external_metrics(world: &World) {
     ] {
         world.deployment(name, 1).await;
         world.fleet.pin(Target::labels(world.namespace.name(), &[("app", name)]), Pin::queue_length(0.0));
-        let hpa = format!(
-            "
-apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata: {{name: {name}}}
-spec:
-  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}
-  minReplicas: 1
-  maxReplicas: 5
-  behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
-  metrics: [{metric}]
-"
-        );
-        world.namespace.apply_yaml(&hpa).await.unwrap();
+        world.hpa(name, (1, 5), &metric).await;
         // 24 wait at `first`, 2 at `scaled`; far more at `other` no tolerance of the HPA hides them. Then 4 in all.
         let pin = |app: &str, queue: f64| {
             world

@@ -50,20 +50,7 @@ pub async fn hpas_follow_them(world: &World, sources: &[String]) {
         ),
     ] {
         world.deployment(name, 1).await;
-        let hpa = format!(
-            "
-apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata: {{name: {name}}}
-spec:
-  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}
-  minReplicas: 1
-  maxReplicas: 5
-  behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
-  metrics: [{metric}]
-"
-        );
-        world.namespace.apply_yaml(&hpa).await.unwrap();
+        world.hpa(name, (1, 5), &metric).await;
     }
     for name in [BY_OBJECT, BY_EXTERNAL] {
         has_replicas(world, name, 3).await;

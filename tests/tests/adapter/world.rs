@@ -79,6 +79,24 @@ impl World {
         self.adapter.lock().await.stop().await.unwrap();
     }
 
+    /// Makes an HPA that scales the Deployment of that name by one metric, between so many replicas, and lowers at once.
+    pub async fn hpa(&self, name: &str, (least, most): (usize, usize), metric: &str) {
+        let yaml = format!(
+            "
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: {name}}}
+spec:
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}
+  minReplicas: {least}
+  maxReplicas: {most}
+  behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
+  metrics: [{metric}]
+"
+        );
+        self.namespace.apply_yaml(&yaml).await.unwrap();
+    }
+
     /// A Deployment of vLLM engines, waited for until its pods are Ready. Returns their names.
     pub async fn deployment(&self, name: &str, replicas: usize) -> Vec<String> {
         self.deployment_of("vllm", name, replicas).await
