@@ -5,6 +5,8 @@
 //!
 //! `bounds → metrics → fallback → stabilize → limit → gang → zero → ratio → hold → capacity`
 //!
+//! Where what they leave would be changed by the next decision at once, `settle` writes what that comes to instead.
+//!
 //! Nothing here reads a clock, a file or a socket. `now` is an argument; what was decided before is [`RoleHistory`].
 
 mod bounds;
@@ -26,6 +28,7 @@ mod partners;
 mod proposal;
 mod ratio;
 mod rollback;
+mod settle;
 #[cfg(test)]
 mod sketch;
 mod stabilize;
@@ -55,6 +58,14 @@ pub fn decide(
     now: Timestamp,
 ) -> Decision {
     let mut group = GroupDraft::begin(policy, observation, history, now);
+    stages(&mut group);
+    settle::apply(&mut group);
+    finish::finish(group)
+}
+
+/// Runs the ten stages.
+fn stages(group: &mut GroupDraft<'_>) {
+    let policy = group.policy;
     for (index, draft) in group.roles.iter_mut().enumerate() {
         let Some(draft) = draft else { continue };
         bounds::apply(draft, &policy.schedules, index);
@@ -64,9 +75,8 @@ pub fn decide(
         limit::apply(draft);
         gang::apply(draft);
     }
-    zero::apply(&mut group);
-    ratio::apply(&mut group);
-    hold::apply(&mut group);
-    capacity::apply(&mut group);
-    finish::finish(group)
+    zero::apply(group);
+    ratio::apply(group);
+    hold::apply(group);
+    capacity::apply(group);
 }

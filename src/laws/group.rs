@@ -68,8 +68,9 @@ fn the_steps_are_a_chain_from_the_current_count_to_the_desired_one() {
             let mut at = role.current_replicas;
             let mut stage = None;
             for step in &role.steps {
-                // After capacity the second pass of the ratios comes again.
-                let again = step.stage == Stage::Ratio && step.to < step.from;
+                // After capacity the second pass of the ratios comes again, or what the next decision would do.
+                let ahead = step.message.contains("as the next decision would");
+                let again = step.stage == Stage::Ratio && (step.to < step.from || ahead);
                 if step.from != at
                     || step.from == step.to
                     || stage.is_some_and(|last| last > step.stage && !again)

@@ -34,9 +34,6 @@ pub(crate) const NO_FIT: &str = "NoFit";
 /// Runs the stage on one group.
 pub(crate) fn apply(group: &mut GroupDraft<'_>) {
     let mut limited = Limited::default();
-    for draft in group.roles.iter_mut().flatten() {
-        draft.offered = Some(draft.proposal.replicas);
-    }
     let mut waited_for = Vec::new();
     if group.policy.mode != Mode::Disabled {
         // A partner that the ratio lowered asks for less from here on: its backoff is judged by that.

@@ -27,6 +27,8 @@ pub(crate) struct RoleDraft<'a> {
     pub past: &'a RoleHistory,
     /// The time of the decision.
     pub now: Timestamp,
+    /// The count that the group asks for.
+    current: Replicas,
     /// The bounds of the time, after schedules.
     pub bounds: Bounds,
     /// The schedule that holds for this role, by its place in the policy.
@@ -56,8 +58,6 @@ pub(crate) struct RoleDraft<'a> {
     pub shortages: Vec<&'static str>,
     /// The wake signal that does not answer, in words.
     pub silent_wake: Option<String>,
-    /// The number that reached `capacity`; none before.
-    pub offered: Option<Replicas>,
     /// What `capacity` lets the role have, where it asks for more.
     pub cap: Option<Replicas>,
     /// Where pods of new replicas were placed, by the count that they belong to.
@@ -83,6 +83,7 @@ impl<'a> RoleDraft<'a> {
             seen,
             past,
             now,
+            current: seen.spec_replicas,
             bounds: policy.bounds,
             schedule: None,
             state: RoleState::Active,
@@ -97,7 +98,6 @@ impl<'a> RoleDraft<'a> {
             limited: None,
             shortages: Vec::new(),
             silent_wake: None,
-            offered: None,
             cap: None,
             placed: Vec::new(),
             next: past.clone(),
@@ -107,7 +107,14 @@ impl<'a> RoleDraft<'a> {
 
     /// The count that the group asks for.
     pub const fn current(&self) -> Replicas {
-        self.seen.spec_replicas
+        self.current
+    }
+
+    /// Starts from another count than the one that is seen.
+    fn start_at(&mut self, count: Replicas) {
+        self.current = count;
+        self.proposal = Proposal::keep(count);
+        self.recommended = count;
     }
 
     /// Notes that `capacity` lets the role have no more than that.
@@ -252,6 +259,8 @@ pub(crate) struct GroupDraft<'a> {
     pub conditions: Vec<Condition>,
     /// When time alone may change the answer (beyond what the roles say).
     pub due: Due,
+    /// Room that is taken beyond what is seen.
+    pub reserved: Vec<Reservation>,
 }
 
 impl<'a> GroupDraft<'a> {
@@ -274,6 +283,31 @@ impl<'a> GroupDraft<'a> {
             asked: None,
             conditions: Vec::new(),
             due: Due::nothing(now),
+            reserved: Vec::new(),
+        }
+    }
+
+    /// Returns the decision after this one at the same time, which no stage has looked at yet: its counts are written, their
+    /// history is as given, and nothing else has changed.
+    pub fn again<'b>(&self, written: &'b [RoleHistory]) -> GroupDraft<'b>
+    where
+        'a: 'b,
+    {
+        let roles = self.roles.iter().zip(written).map(|(draft, past)| {
+            let draft = draft.as_ref()?;
+            let mut next = RoleDraft::begin(draft.policy, draft.settings, draft.seen, past, draft.now);
+            next.start_at(draft.proposal.replicas);
+            Some(next)
+        });
+        let placed = self.roles.iter().flatten().flat_map(|draft| &draft.placed);
+        GroupDraft {
+            policy: self.policy,
+            seen: self.seen,
+            roles: roles.collect(),
+            asked: None,
+            conditions: Vec::new(),
+            due: Due::nothing(self.due.now),
+            reserved: self.reserved.iter().chain(placed.map(|(_, room)| room)).cloned().collect(),
         }
     }
 }

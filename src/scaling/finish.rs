@@ -3,10 +3,10 @@
 use super::{
     decision::{Condition, Decision, Placement, RoleDecision, Write},
     draft::{GroupDraft, RoleDraft},
-    history::{ScaleEvent, events, recommendations},
+    history::{RoleHistory, ScaleEvent, events, recommendations},
     stabilize::windows,
 };
-use crate::{policy::Mode, units::Replicas};
+use crate::policy::Mode;
 
 /// Turns a finished draft into the decision.
 pub(crate) fn finish(group: GroupDraft<'_>) -> Decision {
@@ -31,7 +31,12 @@ pub(crate) fn finish(group: GroupDraft<'_>) -> Decision {
                 room,
             }));
         }
-        remember(&mut draft, writes.then_some(desired));
+        let mut next = std::mem::take(&mut draft.next);
+        if group.policy.mode != Mode::Enforce {
+            // Nothing was taken back.
+            next.rollback = next.rollback.and(draft.past.rollback);
+        }
+        let history = written(&draft, next, writes);
         decision.roles.push(Some(RoleDecision {
             current_replicas: current,
             desired_replicas: desired,
@@ -41,7 +46,7 @@ pub(crate) fn finish(group: GroupDraft<'_>) -> Decision {
             steps: draft.proposal.steps,
             conditions: [draft.able, draft.active, draft.limited].into_iter().flatten().collect(),
             shortages: draft.shortages,
-            history: draft.next,
+            history,
         }));
     }
     decision.writes.sort_by_key(|write| write.to > write.from);
@@ -49,21 +54,21 @@ pub(crate) fn finish(group: GroupDraft<'_>) -> Decision {
     decision
 }
 
-/// Stores the event of a write and drops what no longer counts.
-fn remember(draft: &mut RoleDraft<'_>, written: Option<Replicas>) {
-    let (current, now) = (draft.current(), draft.now);
-    let windows = windows(draft);
-    let mut kept = draft.next.recommendations.take().unwrap_or_default();
-    recommendations::prune(&mut kept, windows, now);
-    draft.next.recommendations = Some(kept);
+/// Ends a role's history: stores the event of its write, if there is one, and drops what no longer counts.
+pub(crate) fn written(draft: &RoleDraft<'_>, mut next: RoleHistory, writes: bool) -> RoleHistory {
+    let (current, to, time) = (draft.current(), draft.proposal.replicas, draft.now);
+    let mut kept = next.recommendations.take().unwrap_or_default();
+    recommendations::prune(&mut kept, windows(draft), time);
+    next.recommendations = Some(kept);
     let Some(behavior) = &draft.policy.behavior else {
-        draft.next.scale_events.clear();
-        return;
+        next.scale_events.clear();
+        return next;
     };
-    if let Some(to) = written {
-        events::store(&mut draft.next.scale_events, ScaleEvent { from: current, to, time: now }, behavior);
+    if writes {
+        events::store(&mut next.scale_events, ScaleEvent { from: current, to, time }, behavior);
     }
-    events::prune(&mut draft.next.scale_events, events::retention(behavior, draft.policy.gang), now);
+    events::prune(&mut next.scale_events, events::retention(behavior, draft.policy.gang), time);
+    next
 }
 
 /// Whether every metric that was looked at answered, and wholly; and every wake signal.

@@ -132,7 +132,7 @@ fn run(
     let waiting = pods.iter().filter_map(|pod| pod.spec.as_ref());
     let waiting = waiting.filter(|spec| spec.node_name.as_ref().is_none_or(String::is_empty));
     let specs: Vec<&PodSpec> = own.iter().copied().chain(waiting).collect();
-    let reserved = capacity.taken.iter().chain(&capacity.reserved);
+    let reserved = capacity.taken.iter().chain(&capacity.reserved).chain(&group.reserved);
     let mut room = Room::new(nodes, &pods, reserved, &specs, group.seen.settings.pod_level_resources);
     if let Some(why) = &room.unreadable {
         results.extend(known.into_iter().map(|wish| untested(wish, why)));

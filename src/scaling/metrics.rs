@@ -134,6 +134,7 @@ fn evaluate(
         (Reading::Replicas(samples), source) => replicas::evaluate(
             &replicas::Question {
                 seen: draft.seen,
+                current: draft.current(),
                 samples,
                 cpu: matches!(source, MetricSource::Resource { .. }) && metric.name == "cpu",
                 api: api(source),
@@ -148,7 +149,7 @@ fn evaluate(
             _ => error,
         }),
         (Reading::Total(total), source) => {
-            total::evaluate(source, metric.target, total, draft.seen, tolerances)
+            total::evaluate(source, metric.target, total, draft.seen, draft.current(), tolerances)
         }
         (Reading::Tokens(reading), MetricSource::TokenUtilization { lookahead }) => {
             tokens(draft.policy, *lookahead, metric.target, reading, draft)
@@ -185,7 +186,7 @@ fn tokens(
     let Target::AverageValue(target) = target else {
         return Err("token_utilization needs a target".to_owned());
     };
-    tokens::evaluate(policy.throughput, lookahead, target, reading, draft.seen)
+    tokens::evaluate(policy.throughput, lookahead, target, reading, draft.seen, draft.current())
 }
 
 /// The API of a source, as the HPA names it.

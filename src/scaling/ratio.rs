@@ -31,8 +31,8 @@ use super::{
 };
 use crate::{policy::Policy, units::Replicas};
 
-const RAISED: &str = "RatioRaised";
-const LOWERED: &str = "RatioLowered";
+pub(crate) const RAISED: &str = "RatioRaised";
+pub(crate) const LOWERED: &str = "RatioLowered";
 
 /// Runs both passes on one group.
 pub(crate) fn apply(group: &mut GroupDraft<'_>) {
@@ -60,14 +60,13 @@ fn side(draft: &RoleDraft<'_>, asked: Option<Side>) -> Option<Side> {
     (draft.state != RoleState::Disabled).then(|| Side {
         replicas: number,
         gang: draft.policy.gang,
-        low: draft.proposal.floor.max(draft.bounds.min).max(running(draft.seen, own)),
+        low: draft.proposal.floor.max(draft.bounds.min).max(running(draft.seen, own.min(draft.current()))),
         high: draft.proposal.ceiling.min(draft.bounds.max),
     })
 }
 
 /// How many of the first `most` replicas must stay so that none of them that runs is removed.
 fn running(seen: &RoleObservation, most: Replicas) -> Replicas {
-    let most = seen.spec_replicas.min(most);
     if seen.replicas.is_empty() {
         return most.min(seen.status_replicas);
     }

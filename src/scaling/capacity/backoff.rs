@@ -16,9 +16,6 @@ use crate::{
 
 /// Remembers that a role was rolled back to `to`.
 pub(super) fn begin(group: &mut GroupDraft<'_>, role: usize, to: Replicas) {
-    if group.policy.mode != Mode::Enforce {
-        return;
-    }
     let Some(draft) = group.roles.get(role).and_then(Option::as_ref) else { return };
     let current = draft.current();
     let gone: Vec<&ReplicaObservation> = draft
@@ -32,7 +29,9 @@ pub(super) fn begin(group: &mut GroupDraft<'_>, role: usize, to: Replicas) {
     let attempts = draft.past.rollback.map_or(0, |rollback| rollback.attempts).saturating_add(1);
     let until = draft.now.checked_add(wait(group.policy.capacity, attempts)).unwrap_or(draft.now);
     draft.next.rollback = Some(Rollback { attempts, at: draft.now, until, replicas: current, room });
-    draft.due.at(until);
+    if group.policy.mode == Mode::Enforce {
+        draft.due.at(until);
+    }
 }
 
 /// The wait after so many rollbacks in a row.

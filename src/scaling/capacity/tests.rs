@@ -94,8 +94,10 @@ fn modes_that_do_not_write_remember_nothing() {
         sketch.policy.mode = mode;
         let group = run(&sketch, &[16]);
         assert_eq!(numbers(&group), [want], "{mode:?}");
-        assert_eq!(group.roles[0].as_ref().and_then(|draft| draft.next.rollback), None, "{mode:?}");
         assert_eq!(reason(&group).0, status, "{mode:?}");
+        let decision = crate::scaling::finish::finish(group);
+        let decode = decision.roles[0].as_ref().expect("decode");
+        assert_eq!((decode.history.rollback, decision.recheck_at), (None, None), "{mode:?}");
     }
 }
 

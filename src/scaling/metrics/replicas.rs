@@ -19,6 +19,8 @@ use crate::{
 pub(crate) struct Question<'a> {
     /// The role.
     pub seen: &'a RoleObservation,
+    /// Its count.
+    pub current: Replicas,
     /// The samples.
     pub samples: &'a ReplicaSamples,
     /// Whether the usage is of CPU, which is not trusted while a replica starts.
@@ -77,7 +79,7 @@ pub(crate) fn evaluate(question: &Question<'_>, target: Target) -> Result<Evalua
 
     let missing = groups.iter().filter(|group| **group == Group::Missing).count();
     let unready = groups.iter().filter(|group| **group == Group::Unready).count();
-    let current = i32::try_from(seen.spec_replicas.get()).unwrap_or(i32::MAX);
+    let current = i32::try_from(question.current.get()).unwrap_or(i32::MAX);
     let filled = missing > 0 || (unready > 0 && first.ratio > 1.0);
     let (proposed, ratio, count) = if filled {
         refill(&mut held, &groups, first.ratio, target, request_of);
@@ -138,7 +140,7 @@ fn share(request: i64, percent: i32) -> i64 {
 
 /// The proposal of the second pass: the current count when the passes disagree or the number moves the wrong way.
 fn again(question: &Question<'_>, first: f64, second: f64, held: usize) -> i32 {
-    let current = i32::try_from(question.seen.spec_replicas.get()).unwrap_or(i32::MAX);
+    let current = i32::try_from(question.current.get()).unwrap_or(i32::MAX);
     let turned = (first < 1.0 && second > 1.0) || (first > 1.0 && second < 1.0);
     if question.tolerances.contain(second) || turned {
         return current;

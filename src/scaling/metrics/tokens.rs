@@ -16,7 +16,7 @@ use super::{
 use crate::{
     policy::Throughput,
     scaling::{RatePair, RoleObservation, TokenReading},
-    units::MilliValue,
+    units::{MilliValue, Replicas},
 };
 
 /// Over how many seconds the backlog is to be worked off.
@@ -29,6 +29,7 @@ pub(crate) fn evaluate(
     target: MilliValue,
     reading: &TokenReading,
     seen: &RoleObservation,
+    current: Replicas,
 ) -> Result<Evaluation, String> {
     let mut missing_parts: Vec<&'static str> = Vec::new();
     let short = window(throughput, reading, |rates| rates.short);
@@ -63,7 +64,7 @@ pub(crate) fn evaluate(
     let average = float::ceil_share(milli, seen.status_replicas);
     Ok(Evaluation {
         proposed,
-        above_target: i64::from(proposed) > i64::from(seen.spec_replicas.get()),
+        above_target: i64::from(proposed) > i64::from(current.get()),
         shown: Shown {
             utilization: None,
             average: Some(MilliValue::from_milli(average)),

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     policy::{MetricSource, Target},
     scaling::{RoleObservation, Total},
-    units::MilliValue,
+    units::{MilliValue, Replicas},
 };
 
 /// Answers a metric; the error is the HPA's text.
@@ -17,6 +17,7 @@ pub(crate) fn evaluate(
     target: Target,
     total: &Total,
     seen: &RoleObservation,
+    current: Replicas,
     tolerances: Tolerances,
 ) -> Result<Evaluation, String> {
     if total.values.is_empty() {
@@ -31,7 +32,7 @@ pub(crate) fn evaluate(
         Target::Value(target) => {
             let usage = sum(&total.values, external.then_some(Guard::BeforeOverflow));
             let ratio = float::ratio(usage, target.milli());
-            let (proposed, ready) = by_value(seen, ratio, tolerances)?;
+            let (proposed, ready) = by_value(seen, current, ratio, tolerances)?;
             let shown = Shown { value: Some(MilliValue::from_milli(usage)), ..Shown::default() };
             (usage, target, proposed, ratio, ready, shown)
         }
@@ -71,14 +72,15 @@ pub(crate) fn evaluate(
 /// The count for a target value: over the running and ready replicas, or from zero by the value alone.
 fn by_value(
     seen: &RoleObservation,
+    current: Replicas,
     ratio: f64,
     tolerances: Tolerances,
 ) -> Result<(i32, Option<usize>), String> {
-    if seen.spec_replicas.get() == 0 {
+    if current.get() == 0 {
         return Ok((float::ceil(ratio), None));
     }
     if tolerances.contain(ratio) {
-        return Ok((as_i32(seen.spec_replicas), None));
+        return Ok((as_i32(current), None));
     }
     if seen.replicas.is_empty() {
         return Err("no pods returned by selector while calculating replica count".to_owned());

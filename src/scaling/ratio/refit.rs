@@ -1,13 +1,8 @@
 //! Pass two once more, for what `capacity` leaves: nobody is raised for replicas that do not come.
 //!
-//! Pass one is made again with what some roles are left with, and a role that it raised before goes back to what it asks for
+//! Pass one is made again with what `capacity` lets roles have, and a role that it raised before goes back to what it asks for
 //! now, never below its floor. Otherwise partners would get GPUs for replicas that do not come, and the next decision would
-//! take them away again. Such roles are:
-//!
-//! - Those that capacity cut.
-//! - Those that pass two lowers since: what a cut takes from its partners is cut from them too, and from theirs.
-//! - Those that only kept what they have, lost some of it to pass two, and would not ask for it again: a down window held
-//!   it, raising is disabled, an up window or a rate bars it, or the load is within the tolerance and any count is kept.
+//! take them away again. What partners lose beyond that is for the look ahead (see [`crate::scaling::settle`]).
 
 use super::{LOWERED, balance, change};
 use crate::{
@@ -15,14 +10,8 @@ use crate::{
     scaling::{
         decision::Stage,
         draft::{GroupDraft, RoleDraft},
-        gang,
-        history::{ScaleEvent, events},
-        limit, metrics,
-        observation::RoleObservation,
         ratio::{Balance, Side},
-        stabilize,
     },
-    units::Replicas,
 };
 
 /// Takes back what was raised for replicas that do not come, and runs pass two once more.
@@ -50,7 +39,7 @@ fn unraise(group: &mut GroupDraft<'_>) {
     for (role, (side, draft)) in asked.sides.iter_mut().zip(&group.roles).enumerate() {
         let (Some(side), Some(draft)) = (side, draft) else { continue };
         let capped = draft.cap.map(|cap| cap.min(draft.proposal.replicas));
-        if let Some(left) = capped.or_else(|| followed(draft)).or_else(|| kept(draft, *side)) {
+        if let Some(left) = capped {
             // A count off the grid is not lowered to it here: it counts as the next multiple.
             (side.replicas, side.high) =
                 (side.replicas.min(left), side.high.min(side.gang.ceil_to_gang(left)));
@@ -71,41 +60,6 @@ fn unraise(group: &mut GroupDraft<'_>) {
             });
         }
     }
-}
-
-/// What is left of a role that was lowered since `capacity` began, from what it asked for or from what it was raised to.
-fn followed(draft: &RoleDraft<'_>) -> Option<Replicas> {
-    let number = draft.proposal.replicas;
-    (number < draft.offered?).then_some(number)
-}
-
-/// What is left of a role that only kept what it has, lost some of it to pass two, and would not ask for all of it again.
-fn kept(draft: &RoleDraft<'_>, asked: Side) -> Option<Replicas> {
-    let number = draft.proposal.replicas;
-    let lost = number < asked.replicas && asked.replicas <= draft.policy.gang.ceil_to_gang(draft.current());
-    let left = lost.then(|| number.max(asked_again(draft, number)))?;
-    (left < asked.replicas).then_some(left)
-}
-
-/// What the role's own stages would come to right after it was lowered to `left`.
-fn asked_again(draft: &RoleDraft<'_>, left: Replicas) -> Replicas {
-    let seen = RoleObservation { spec_replicas: left, ..draft.seen.clone() };
-    let mut past = draft.next.clone();
-    if let Some(behavior) = &draft.policy.behavior {
-        let event = ScaleEvent { from: draft.current(), to: left, time: draft.now };
-        events::store(&mut past.scale_events, event, behavior);
-    }
-    let mut next = RoleDraft::begin(draft.policy, draft.settings, &seen, &past, draft.now);
-    next.bounds = draft.bounds;
-    if draft.results.is_empty() {
-        next.proposal.replicas = draft.recommended;
-    } else {
-        metrics::apply(&mut next);
-    }
-    stabilize::apply(&mut next);
-    limit::apply(&mut next);
-    gang::apply(&mut next);
-    next.proposal.replicas
 }
 
 /// Whether pass one raised a role, and it still stands above what it asked for.

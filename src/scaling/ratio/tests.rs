@@ -151,12 +151,11 @@ fn running_replicas_are_those_that_would_go_with_the_highest_ordinals() {
         ("no pods are known", 3, 2, Vec::new(), 2),
     ] {
         let seen = RoleObservation {
-            spec_replicas: Replicas::new(spec),
             status_replicas: Replicas::new(status),
             replicas,
             ..RoleObservation::default()
         };
-        assert_eq!(running(&seen, Replicas::new(u32::MAX)).get(), want, "{name}");
+        assert_eq!(running(&seen, Replicas::new(spec)).get(), want, "{name}");
     }
 }
 

@@ -14,7 +14,7 @@ const RATIO_SATISFIED: &str = "RatioSatisfied";
 /// At most this many pairs are named.
 const MOST_NAMED: usize = 3;
 
-/// Adds the condition; none without ratios.
+/// Sets the condition; none without ratios.
 pub(crate) fn judge(group: &mut GroupDraft<'_>) {
     if group.policy.ratios.is_empty() {
         return;
@@ -32,6 +32,7 @@ pub(crate) fn judge(group: &mut GroupDraft<'_>) {
         let reason = if suspended { "Suspended" } else { "Unsatisfied" };
         Condition::new(RATIO_SATISFIED, false, reason, texts.join("; "))
     };
+    group.conditions.retain(|earlier| earlier.type_ != RATIO_SATISFIED);
     group.conditions.push(condition);
 }
 
@@ -81,7 +82,7 @@ fn why_not_lowered(draft: &RoleDraft<'_>) -> String {
         let why = held_by(draft).map(|reason| format!(" ({reason})")).unwrap_or_default();
         return format!("{name} may not be lowered{why}");
     }
-    let running = running(draft.seen, number);
+    let running = running(draft.seen, number.min(draft.current()));
     if number <= draft.policy.gang.ceil_to_gang(running) {
         return format!("{name} has {running} running replicas");
     }

@@ -206,7 +206,8 @@ fn work_is_what_the_terms_add_up_to() {
             generation: generation.map(MilliValue::from_whole),
         };
         let lookahead = Duration::from_secs(case.lookahead);
-        let found = evaluate(throughput, lookahead, value(case.target), &reading, sketch.role(0));
+        let seen = sketch.role(0);
+        let found = evaluate(throughput, lookahead, value(case.target), &reading, seen, seen.spec_replicas);
         let Some((work, count)) = case.want else {
             assert!(found.is_err(), "{name}: {found:?}");
             continue;
