@@ -32,7 +32,7 @@ build: prerequisites ## Build the three programs and the tests' programs
 .PHONY: demo
 demo: demo-tools ## Scale a simulated LLM fleet on a real control plane (SCENARIO=contended: beside a plain HPA; KEEP=1 leaves it running)
 	@cargo build --workspace --bins
-	@cargo run --quiet -p rbg-autoscaler-tests --bin rbga-demo -- $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(filter 1 yes true,$(KEEP)),--keep) $(ARGS)
+	@cargo run --quiet --bin rbga-demo -- $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(filter 1 yes true,$(KEEP)),--keep) $(ARGS)
 
 .PHONY: test
 test: tools build ## Unit tests and end-to-end tests on a real control plane
@@ -98,8 +98,11 @@ manifests: tools ## Write what the chart renders into deploy/kustomize
 	deploy/kustomize/render $(CACHE)/bin/helm-$(shell awk '$$1 == "helm" { print $$2 }' tests/control-plane/programs)
 
 .PHONY: docs
-docs: prerequisites ## Write the pages of docs/ that are made from the CRD and the catalog of signals
-	cargo run --quiet -p rbg-autoscaler-tests --bin rbga-docs
+docs: prerequisites ## Write the CRD, and the pages of docs/ that are made from it and from the catalog of signals
+	cargo build --workspace --bins
+	@tmp=$$(mktemp) && trap 'rm -f "$$tmp"' EXIT && cargo run --quiet --bin kubectl-rbga -- crds > "$$tmp" \
+	  && cat "$$tmp" > deploy/crds/rolebasedgroupautoscalers.yaml
+	cargo run --bin rbga-docs
 
 .PHONY: clean
 clean: ## Remove build output (not the cache of tools)

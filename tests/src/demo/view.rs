@@ -96,7 +96,9 @@ fn last(told: &[Event], stream: &Stream) -> Option<String> {
             (Scaler::Role, KIND) => {
                 message.strip_prefix(stream.name)?.strip_prefix(": ").map(ToOwned::to_owned)
             }
-            (Scaler::Hpa, "HorizontalPodAutoscaler") => Some(format!("HPA: {message}")),
+            (Scaler::Hpa, "HorizontalPodAutoscaler") => {
+                Some(format!("HPA: {}", message.trim_start_matches("(combined from similar events): ")))
+            }
             _ => None,
         }
     })
