@@ -115,18 +115,18 @@ pub struct RatioSpec {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "io", derive(schemars::JsonSchema))]
 pub struct CapacitySpec {
-    /// Whether room is looked for before gangs are created.
+    /// Whether room is looked for before gangs are created; `Optimistic` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<CapacityMode>,
-    /// How long a gang may stay unschedulable before it is taken back.
+    /// How long a gang may stay unschedulable before it is taken back; `10m` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_timeout: Option<GatewayDuration>,
-    /// How long to wait after gangs were taken back.
+    /// How long to wait after gangs were taken back; twice as long each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<BackoffSpec>,
 }
 
-/// Whether room is looked for before gangs are created.
+/// Whether room is looked for before gangs are created; `Optimistic` when absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "io", derive(schemars::JsonSchema))]
 pub enum CapacityMode {
@@ -142,10 +142,10 @@ pub enum CapacityMode {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "io", derive(schemars::JsonSchema))]
 pub struct BackoffSpec {
-    /// The first wait.
+    /// The first wait; `1m` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial: Option<GatewayDuration>,
-    /// The longest wait.
+    /// The longest wait; `30m` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<GatewayDuration>,
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
+use rbg_autoscaler::units::GatewayDuration;
 use serde_json::Value;
 
 const CRD: &str = include_str!("../../../deploy/crds/rolebasedgroupautoscalers.yaml");
@@ -12,7 +13,8 @@ const HEAD: &str = "# Policy reference
 
 `RoleBasedGroupAutoscaler`, `rbg-autoscaler.dev/v1alpha1`, short name `rbga`. What a policy means is told in
 [concepts.md](concepts.md); what the status says in [troubleshooting.md](troubleshooting.md). Fields of a role can also be
-written inside a RoleBasedGroup, under `autoscaling` of the role, without `name`.
+written inside a RoleBasedGroup, under `autoscaling` of the role, without `name`. A *duration* is written
+as `90s`, `10m` or `1h30m`; a *quantity* as `10`, `\"0.8\"` or `\"800m\"`, in quotes unless it is a whole number.
 
 ";
 
@@ -78,7 +80,7 @@ fn rules(text: &mut String, schema: &Value) {
 fn kind(field: &Value) -> String {
     let one = |field: &Value| {
         if field["x-kubernetes-int-or-string"] == true {
-            return "integer or string".to_owned();
+            return "quantity".to_owned();
         }
         match (&field["enum"], field["type"].as_str()) {
             (Value::Array(values), _) => values
@@ -88,6 +90,7 @@ fn kind(field: &Value) -> String {
                 .collect::<Vec<_>>()
                 .join(", "),
             (_, Some("string")) if field["format"] == "date-time" => "time".to_owned(),
+            (_, Some("string")) if field["pattern"] == GatewayDuration::PATTERN => "duration".to_owned(),
             (_, Some(kind)) => kind.to_owned(),
             (_, None) => "any".to_owned(),
         }
