@@ -52,6 +52,10 @@ metrics:
 pod that ought to answer is silent, the answer is 503 and names it, and the HPA stays where it is. A pod ought to answer once it
 has been Ready for 30 s, unless it is a worker (its leader speaks for it) or annotated `prometheus.io/scrape: "false"`. A role that
 cannot have the signal, such as a router asked for its KV cache, is left out if its pods answer any other signal.
+
+A younger pod counts as soon as it answers, and nobody waits for it. So one that answers and falls silent within its first 30 s
+lowers the total, until it is 30 s old. The HPA's window for scaling down (300 s unless you set another) covers that: leave it at a
+minute or more where a total decides.
 "#;
 const ENGINES: &str = "
 ## Engines
@@ -64,7 +68,8 @@ const MIDDLE: &str = "
 ## PromQL
 
 What is asked of Prometheus, one query per signal for the whole cluster, is large, because it joins all engines and tells idle
-from missing. To see what one signal asks, read the adapter's log at `--v=6`.
+from missing: the adapter's log at `--v=6` has it whole. The part that makes the values, to try in Prometheus, is printed by
+`kubectl rbga signals queue_length --promql`.
 ";
 
 /// Returns the page.
