@@ -27,7 +27,7 @@ mod table;
 
 /// Shows which metrics a configuration exposes and which queries its requests become, without a cluster.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "rbg-metrics-adapter check", after_help = EXAMPLES)]
+#[command(name = "check", bin_name = "rbg-metrics-adapter check", after_help = EXAMPLES)]
 pub struct Args {
     /// The configuration: prometheus-adapter's format.
     #[arg(long, value_name = "FILE")]
@@ -71,7 +71,7 @@ const REFUSED: u8 = 2;
 enum CheckError {
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("{}: {source}", path.display())]
+    #[error("{}: is not what /api/v1/series answers, {{\"data\": […]}}: {source}", path.display())]
     Series { path: PathBuf, source: serde_json::Error },
     #[error("writing the report: {0}")]
     Write(#[from] io::Error),

@@ -227,6 +227,9 @@ const EXAMPLES: &str = "Examples:
   Without any Prometheus, scraping the pods itself:
     rbg-metrics-adapter --metrics-from=direct --secure-port 6443
 
+  What a file of rules would expose, without a cluster (rbg-metrics-adapter check --help):
+    rbg-metrics-adapter check --config config.yaml --series series.json
+
   What a client gets:
     kubectl get --raw '/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/pods/*/queue_length'
 

@@ -204,7 +204,9 @@ fn collector(options: &Options, clock: &Clock, client: &Client) -> anyhow::Resul
 
 async fn config(options: &Options) -> anyhow::Result<Config> {
     let Some(path) = &options.kubeconfig else {
-        return Config::infer().await.context("finding a kubeconfig or a service account");
+        return Config::infer()
+            .await
+            .context("no kubeconfig and no service account was found; name one with --kubeconfig");
     };
     let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))?;
     let chosen = KubeConfigOptions::default();

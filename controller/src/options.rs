@@ -24,7 +24,7 @@ use tracing_subscriber::EnvFilter;
     rbg-autoscaler --metrics-from direct --collection-interval 10s
 
   By environment:
-    RBG_AUTOSCALER_PROMETHEUS_URL=http://prometheus:9090 RBG_AUTOSCALER_LOG_FORMAT=json rbg-autoscaler"
+    RBG_AUTOSCALER_PROMETHEUS_URL=http://prometheus.monitoring:9090 RBG_AUTOSCALER_LOG_FORMAT=json rbg-autoscaler"
 )]
 pub struct Options {
     /// A kubeconfig file; without it $KUBECONFIG, ~/.kube/config or the pod's service account.
@@ -40,7 +40,7 @@ pub struct Options {
         long,
         env = "RBG_AUTOSCALER_PROMETHEUS_URL",
         value_name = "URL",
-        default_value = "http://prometheus:9090"
+        default_value = "http://prometheus.monitoring:9090"
     )]
     pub prometheus_url: String,
 

@@ -129,7 +129,9 @@ impl Cluster {
             why: format!("{}; is its port of snapshots (8081) forwarded there?", chain(&error)),
         };
         let client = reqwest::Client::builder().no_proxy().build().map_err(unreachable)?;
-        let asked = format!("{}/snapshots/{namespace}/{name}", url.trim_end_matches('/'));
+        // `127.0.0.1:8081` is meant as kubectl's --server would take it.
+        let scheme = if url.contains("://") { "" } else { "http://" };
+        let asked = format!("{scheme}{}/snapshots/{namespace}/{name}", url.trim_end_matches('/'));
         let answer = client.get(asked).send().await.map_err(unreachable)?;
         let status = answer.status();
         let text = answer.text().await.map_err(unreachable)?;

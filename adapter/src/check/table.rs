@@ -5,6 +5,10 @@ use crate::{
     request::EXTERNAL_GROUP,
 };
 
+/// Without a cluster only the usual kinds are known.
+const KINDS: &str = "  Kinds that are not built into Kubernetes stand in the --series file: \
+    \"resources\": [{\"group\": \"…\", \"kind\": \"…\", \"resource\": \"…\", \"namespaced\": true}]";
+
 /// Returns the report as text; parts without content are left out, except the metrics.
 pub(super) fn table(report: &Report) -> String {
     let mut lines = Vec::new();
@@ -27,7 +31,7 @@ pub(super) fn table(report: &Report) -> String {
     if !report.idle.is_empty() {
         let idle: Vec<_> = report.idle.iter().map(ToString::to_string).collect();
         lines.push(String::new());
-        lines.push(format!("No metrics from: {}", idle.join(", ")));
+        lines.push(format!("No metrics from: {}; no series of --series is theirs", idle.join(", ")));
     }
     for (title, findings) in
         [("Errors (these rules are left out):", &report.errors), ("Warnings:", &report.warnings)]
@@ -36,6 +40,9 @@ pub(super) fn table(report: &Report) -> String {
             lines.push(String::new());
             lines.push(title.to_owned());
             lines.extend(findings.iter().map(|finding| format!("  {finding}")));
+            if findings.iter().any(|finding| finding.message.contains("no kind of object")) {
+                lines.push(KINDS.to_owned());
+            }
         }
     }
     for request in &report.requests {
