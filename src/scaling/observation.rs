@@ -216,6 +216,18 @@ pub struct Total {
     pub time: Option<Timestamp>,
 }
 
+impl Total {
+    /// Returns how many sources answered: as told, else as many as there are values.
+    pub fn answered(&self) -> u32 {
+        self.reported.unwrap_or_else(|| u32::try_from(self.values.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Returns how many sources should have answered and did not; `None` when nobody tells how many there are.
+    pub fn unanswered(&self) -> Option<u32> {
+        self.expected.map(|expected| expected.saturating_sub(self.answered()))
+    }
+}
+
 /// What `token_utilization` is computed from; all figures are of the whole role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenReading {

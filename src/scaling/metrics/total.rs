@@ -25,7 +25,7 @@ pub(crate) fn evaluate(
         return Err(format!("no metrics returned from {api} metrics API"));
     }
     let external = matches!(source, MetricSource::External { .. });
-    let missing = total.expected.map(|expected| expected.saturating_sub(reported(total)));
+    let missing = total.unanswered();
     let (usage, target_value, proposed, ratio, ready, shown) = match target {
         Target::Unusable(reason) => return Err(reason.to_owned()),
         Target::Utilization(_) => return Err("a total has no utilization".to_owned()),
@@ -116,10 +116,6 @@ fn sum(values: &[MilliValue], guard: Option<Guard>) -> i64 {
     sum
 }
 
-fn reported(total: &Total) -> u32 {
-    total.reported.unwrap_or_else(|| u32::try_from(total.values.len()).unwrap_or(u32::MAX))
-}
-
 fn silence(total: &Total) -> String {
-    super::evaluation::silence(reported(total), total.expected.unwrap_or(0), &total.silent)
+    super::evaluation::silence(total.answered(), total.expected.unwrap_or(0), &total.silent)
 }

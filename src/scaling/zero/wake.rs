@@ -59,10 +59,9 @@ fn value(reading: Option<&Reading>) -> (Option<MilliValue>, Option<String>) {
             let Some(value) = sum(&mut total.values.iter().copied()) else {
                 return nothing("nothing answered");
             };
-            let (expected, reported) =
-                (total.expected.unwrap_or(0), total.reported.or(total.expected).unwrap_or(0));
-            let partial = reported < expected;
-            (Some(value), partial.then(|| format!("{reported} of {expected} sources answered")))
+            let partial = total.unanswered().is_some_and(|sources| sources > 0);
+            let (answered, expected) = (total.answered(), total.expected.unwrap_or(0));
+            (Some(value), partial.then(|| format!("{answered} of {expected} sources answered")))
         }
         Some(Reading::Replicas(samples)) => {
             let found = samples.samples.iter().flatten().chain(&samples.strays);
@@ -96,6 +95,12 @@ mod tests {
         })
     }
 
+    /// A total that does not say how many answered.
+    fn untold(values: &[i64], expected: u32) -> Reading {
+        let Reading::Total(total) = total(values, expected, 0) else { unreachable!("a total") };
+        Reading::Total(Total { reported: None, ..total })
+    }
+
     #[test]
     fn silence_is_not_zero() {
         let signal = |name: &str, target| WakeSignal {
@@ -114,6 +119,8 @@ mod tests {
             ("above while others are silent", vec![total(&[1], 3, 1), total(&[0], 1, 1)], true, false, false),
             ("zero while others are silent", vec![total(&[0], 3, 1), total(&[0], 1, 1)], false, false, false),
             ("nothing answered", vec![total(&[], 0, 0), total(&[0], 1, 1)], false, false, false),
+            ("zero of one of three", vec![untold(&[0], 3), total(&[0], 1, 1)], false, false, false),
+            ("zero of all three", vec![untold(&[0, 0, 0], 3), total(&[0], 1, 1)], false, true, true),
             ("failed", vec![total(&[0], 1, 1), Reading::Failed("refused".to_owned())], false, false, false),
             ("no reading", vec![total(&[0], 1, 1)], false, false, false),
         ] {
