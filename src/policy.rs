@@ -39,6 +39,15 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Returns the policy of a group in that namespace, which the HPA names in its errors.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: &str) -> Self {
+        for role in &mut self.roles {
+            namespace.clone_into(&mut role.namespace);
+        }
+        self
+    }
+
     /// Returns a policy of these roles, with everything else at its default.
     pub(crate) fn of_roles(group: String, roles: Vec<RolePolicy>) -> Self {
         Self {

@@ -208,7 +208,9 @@ fn generation(autoscaler: &RoleBasedGroupAutoscaler) -> i64 {
 }
 
 fn validated(autoscaler: &RoleBasedGroupAutoscaler) -> Result<Arc<Policy>, String> {
-    Policy::try_from(&autoscaler.spec).map(Arc::new).map_err(|error| error.to_string())
+    let namespace = autoscaler.metadata.namespace.as_deref().unwrap_or_default();
+    let policy = Policy::try_from(&autoscaler.spec).map_err(|error| error.to_string())?;
+    Ok(Arc::new(policy.in_namespace(namespace)))
 }
 
 fn may_sleep(policy: &Result<Arc<Policy>, String>) -> bool {

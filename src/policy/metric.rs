@@ -47,7 +47,7 @@ pub enum MetricSource {
     Object(ObjectReference),
     /// external.metrics.k8s.io.
     External {
-        /// The selector in words, as the HPA prints it; `nil` when unset.
+        /// The selector as the HPA prints it; `nil` when unset.
         selector: String,
     },
 }

@@ -11,6 +11,8 @@ use crate::units::{GangSize, MilliValue, Replicas};
 pub struct RolePolicy {
     /// The role of the group.
     pub name: String,
+    /// The namespace of the group, for messages; empty when it is not told.
+    pub namespace: String,
     /// The bounds outside of schedules; whole gangs.
     pub bounds: Bounds,
     /// The step in which the count moves.
@@ -32,6 +34,7 @@ impl RolePolicy {
     pub(crate) fn bounded(name: String, min: Replicas, max: Replicas) -> Self {
         Self {
             name,
+            namespace: String::new(),
             bounds: Bounds { min, max },
             gang: GangSize::ONE,
             metrics: Vec::new(),

@@ -122,7 +122,10 @@ fn evaluate(
     index: usize,
     tolerances: Tolerances,
 ) -> Result<Evaluation, Failure> {
-    let fail = |error: String| Failure { reason: reason(&metric.source), message: wrap(metric, &error) };
+    let fail = |error: String| Failure {
+        reason: reason(&metric.source),
+        message: wrap(metric, &draft.policy.namespace, &error),
+    };
     if let Target::Unusable(why) = metric.target {
         return Err(Failure { reason: reason(&metric.source), message: why.to_owned() });
     }
@@ -213,16 +216,16 @@ const fn reason(source: &MetricSource) -> &'static str {
     }
 }
 
-/// Puts the HPA's words around an error.
-fn wrap(metric: &Metric, error: &str) -> String {
+/// Puts the HPA's words around an error. Those on Object metrics are in its own odd order.
+fn wrap(metric: &Metric, namespace: &str, error: &str) -> String {
     let name = &metric.name;
     match &metric.source {
         MetricSource::Resource { .. } => format!("unable to get metrics for resource {name}: {error}"),
         MetricSource::Object(object) => {
-            format!("unable to get metric {name}: {} {}: {error}", object.kind, object.name)
+            format!("unable to get metric {name}: {} on {namespace} {}/{error}", object.kind, object.name)
         }
         MetricSource::External { selector } => {
-            format!("unable to get external metric {name}/{selector}: {error}")
+            format!("unable to get external metric {namespace}/{name}/{selector}: {error}")
         }
         MetricSource::RoleTotal { role } => format!("unable to get metric {name} of role {role}: {error}"),
         MetricSource::Pods { .. } | MetricSource::Signal { .. } | MetricSource::TokenUtilization { .. } => {

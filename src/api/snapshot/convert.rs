@@ -55,7 +55,10 @@ impl ScalingSnapshot {
         let settings = settings(&mut problems, self.settings.unwrap_or_default());
         let inside = |problem: Problem| Problem { field: format!("autoscaler.{}", problem.field), ..problem };
         let (policy, advice) = match read_policy(&self.autoscaler.spec) {
-            Ok(read) => read,
+            Ok((policy, advice)) => (
+                policy.in_namespace(self.autoscaler.metadata.namespace.as_deref().unwrap_or_default()),
+                advice,
+            ),
             Err(error) => {
                 problems.extend(error.problems.into_iter().map(inside));
                 return Err(InputError { problems });

@@ -275,3 +275,36 @@ fn token_work_is_told_with_its_numbers() {
     ];
     holds("token work", &answer(&document), want);
 }
+
+#[test]
+fn errors_hold_the_words_of_the_hpa() {
+    let target = json!({"type": "AverageValue", "averageValue": "10"});
+    let external = |selector: Value| {
+        let metric = json!({"name": "load", "selector": selector});
+        json!({"type": "External", "external": {"metric": metric, "target": target}})
+    };
+    let object = json!({"type": "Object", "object": {"metric": {"name": "qps"}, "target": target,
+        "describedObject": {"apiVersion": "v1", "kind": "Service", "name": "gateway"}}});
+    let resource = json!({"type": "Resource", "resource": {"name": "cpu", "target": target}});
+    let rules = json!([{"key": "zone", "operator": "In", "values": ["a", "b"]}, {"key": "gpu", "operator": "Exists"}]);
+    let selector = "&LabelSelector{MatchLabels:map[string]string{app: x,tier: y,},MatchExpressions:[]LabelSelectorRequirement{\
+         LabelSelectorRequirement{Key:zone,Operator:In,Values:[a b],},LabelSelectorRequirement{Key:gpu,Operator:Exists,Values:[],},},}";
+    let refused = |api: &str| format!("unable to fetch metrics from {api} metrics API: refused");
+    for (metric, want) in [
+        (
+            external(Value::Null),
+            format!("unable to get external metric prod/load/nil: {}", refused("external")),
+        ),
+        (
+            external(json!({"matchLabels": {"tier": "y", "app": "x"}, "matchExpressions": rules})),
+            format!("unable to get external metric prod/load/{selector}: {}", refused("external")),
+        ),
+        (object, format!("unable to get metric qps: Service on prod gateway/{}", refused("custom"))),
+        (resource, format!("unable to get metrics for resource cpu: {}", refused("resource"))),
+    ] {
+        let seen = json!({"specReplicas": 2, "readings": [{"error": "refused"}]});
+        let mut document = document(&metric, &seen);
+        document["autoscaler"]["metadata"] = json!({"name": "a", "namespace": "prod"});
+        holds("the words", &answer(&document), vec![("~/metrics/0/error", json!(want))]);
+    }
+}
