@@ -120,10 +120,10 @@ const FIELDS: &[&str] = &[
     "window",
 ];
 
-/// Returns the field whose name is at most a third of its letters away.
+/// Returns the field whose name is at most a quarter of its letters away, or one letter.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
     let best = FIELDS.iter().min_by_key(|field| distance(key, field))?;
-    (distance(key, best) <= best.len().div_ceil(3) && *best != key).then_some(best)
+    (distance(key, best) <= (best.len() / 4).max(1) && *best != key).then_some(best)
 }
 
 /// Returns how many letters must be added, removed or changed, ignoring case.

@@ -20,7 +20,7 @@ use super::{ScalingSnapshot, fields};
 use crate::api::autoscaler::{InputError, Problem};
 
 impl ScalingSnapshot {
-    /// Reads a document, JSON when it begins with a brace, else YAML.
+    /// Reads a document: JSON when it begins as JSON does, else YAML.
     pub fn parse(text: &str) -> Result<Self, InputError> {
         let mut value = read(text)?;
         let mut problems = shape::wrong_kind(&value);
@@ -29,14 +29,20 @@ impl ScalingSnapshot {
             return Err(InputError { problems });
         }
         quote_quantities(&mut value, "");
-        problems = unknown_in_verbatim(&value);
+        problems = wrong_in_verbatim(&value);
         let (result, unknown) = typed::<Self>(value);
         problems.extend(unknown.into_iter().filter(|path| !is_foreign(path)).map(|path| unknown_key(&path)));
         match result {
             Ok(snapshot) if problems.is_empty() => return Ok(snapshot),
             Ok(_) => {}
-            // The value went into the reader; the text still has it.
-            Err(error) => problems.push(error.problem(read(text).ok().as_ref())),
+            Err(error) => {
+                // The value went into the reader; the text still has it.
+                let whole = error.problem(read(text).ok().as_ref());
+                // What does not fit inside a verbatim part is told already, with its place there.
+                if !problems.iter().any(|told| is_inside(&told.field, &whole.field)) {
+                    problems.push(whole);
+                }
+            }
         }
         Err(InputError { problems })
     }
@@ -47,7 +53,7 @@ fn problem(field: impl Into<String>, message: impl Into<String>) -> InputError {
 }
 
 fn read(text: &str) -> Result<Value, InputError> {
-    let value: Value = if text.trim_start().starts_with('{') {
+    let value: Value = if is_json(text) {
         let Unique(value) = serde_json::from_str(text).map_err(|error| match error.classify() {
             Category::Data => problem("document", error.to_string()),
             _ => problem("document", format!("is no JSON: {error}; fix the syntax there")),
@@ -74,6 +80,14 @@ fn read(text: &str) -> Result<Value, InputError> {
         }
         _ => Err(problem("document", "is no mapping; write a ScalingSnapshot with autoscaler and roles")),
     }
+}
+
+/// Whether a text is JSON: a brace with a quoted key, or none, behind it. A YAML mapping in braces may have bare keys.
+fn is_json(text: &str) -> bool {
+    text.trim_start().strip_prefix('{').is_some_and(|rest| {
+        let rest = rest.trim_start();
+        rest.is_empty() || rest.starts_with(['"', '}', '{', '['])
+    })
 }
 
 /// The one document that stands between empty ones, as a `---` at the end leaves them.
@@ -103,6 +117,13 @@ fn no_yaml(error: &str) -> String {
             "{value} is no number{place}; write a number, or leave a value out that is not known"
         );
     }
+    if error.starts_with("budget breached") {
+        let place = error.find(" at line").and_then(|at| error.get(at..)).unwrap_or_default();
+        let place = place.split(" (").next().unwrap_or_default();
+        return format!(
+            "is too large with its aliases written out{place}; write less of it, or without aliases"
+        );
+    }
     format!("is no YAML: {error}; fix the syntax there")
 }
 
@@ -116,7 +137,11 @@ impl Misfit {
     fn problem(&self, document: Option<&Value>) -> Problem {
         let path = self.path.to_string();
         let field = if path == "." { "document".to_owned() } else { path };
-        let mut message = explain(&self.message);
+        if let Some(name) = missing(&self.message) {
+            let field = if field == "document" { name.to_owned() } else { format!("{field}.{name}") };
+            return Problem { field, message: "is missing; add it".to_owned() };
+        }
+        let mut message = explain(&self.message, &field);
         let value = document.and_then(|document| value_at(document, &self.path)).map(ToString::to_string);
         if let Some(value) = value.filter(|value| value.len() <= 80 && !says(&self.message, value)) {
             message = format!("{value}: {message}");
@@ -127,7 +152,8 @@ impl Misfit {
 
 /// Whether a message names the value already.
 fn says(message: &str, value: &str) -> bool {
-    message.contains(value.trim_matches('"')) || message.contains("quote it")
+    let bare = value.trim_matches('"');
+    (!bare.is_empty() && message.contains(bare)) || message.contains("quote it")
 }
 
 fn value_at<'a>(document: &'a Value, path: &serde_path_to_error::Path) -> Option<&'a Value> {
@@ -150,11 +176,13 @@ fn typed<T: DeserializeOwned>(value: Value) -> (Result<T, Misfit>, Vec<String>) 
     (result.map_err(|error| Misfit { path: track.path(), message: error.to_string() }), unknown)
 }
 
+/// The field that a message says is not there.
+fn missing(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.strip_suffix('`')
+}
+
 /// Adds the fix where serde only names the type.
-fn explain(message: &str) -> String {
-    if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-        return format!("{field} is missing; add it");
-    }
+fn explain(message: &str, field: &str) -> String {
     if message.contains("; write") || message.contains("quote it") {
         return message.to_owned();
     }
@@ -163,7 +191,9 @@ fn explain(message: &str) -> String {
     if let Some((_, literal)) = bare.and_then(|bare| bare.strip_suffix('`')?.split_once(" `")) {
         return format!("{literal} is not a text; quote it: write \"{literal}\"");
     }
-    if message.contains("pars") || message.ends_with("expected a timestamp string") {
+    // What does not begin as serde's own complaints do is jiff's, on a time.
+    let of_type = ["invalid ", "unknown variant "].into_iter().any(|own| message.starts_with(own));
+    if !of_type || message.ends_with("expected a timestamp string") {
         return format!("{message}; write a time such as \"2026-11-21T10:00:00Z\"");
     }
     let Some((what, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
@@ -173,10 +203,26 @@ fn explain(message: &str) -> String {
         "f64" => "a number",
         "a boolean" => "true or false",
         "a sequence" => "a list",
-        other if other.starts_with("struct") || other == "a map" => "a mapping (key: value)",
+        "string or map" => choices(field),
+        other if other == "a map" || other.starts_with("struct") => "a mapping (key: value)",
+        // The name of a type of Kubernetes.
+        other if other.starts_with(|first: char| first.is_ascii_uppercase()) => "a mapping (key: value)",
         other => other,
     };
     format!("{what}; write {expected}")
+}
+
+/// What may stand in a field that is one of a few words.
+fn choices(field: &str) -> &'static str {
+    let last = field.rsplit('.').next().unwrap_or(field);
+    match last.split('[').next().unwrap_or(last) {
+        "mode" if field.contains(".capacity.") => "Optimistic or Fit",
+        "mode" => "Enforce, Recommend or Disabled",
+        "hold" => "Up or Down",
+        "days" => "Mon, Tue, Wed, Thu, Fri, Sat or Sun",
+        "fold" => "sum or max",
+        _ => "a text",
+    }
 }
 
 fn path_text(path: &serde_ignored::Path<'_>) -> String {
@@ -200,8 +246,8 @@ fn path_text(path: &serde_ignored::Path<'_>) -> String {
 
 /// Whether a path lies inside an object that is not ours.
 fn is_foreign(path: &str) -> bool {
-    let inside = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(['.', '[']));
-    if ["metadata", "autoscaler.metadata", "capacity.nodes", "capacity.pods"].into_iter().any(inside) {
+    let foreign = ["metadata", "autoscaler.metadata", "capacity.nodes", "capacity.pods"];
+    if foreign.into_iter().any(|prefix| is_inside(path, prefix)) {
         return true;
     }
     // roles.<name>.pods[…]… and roles.<name>.templates[…].spec…; a role's name may hold dots.
@@ -242,18 +288,14 @@ fn quote_quantities(value: &mut Value, key: &str) {
     }
 }
 
-/// Finds unknown keys inside the verbatim parts, whose readers do not report them.
-fn unknown_in_verbatim(document: &Value) -> Vec<Problem> {
+/// Finds unknown keys and values of a wrong type inside the verbatim parts, whose readers do not say where they stand.
+fn wrong_in_verbatim(document: &Value) -> Vec<Problem> {
     let mut problems = Vec::new();
     let roles = document.pointer("/autoscaler/spec/roles").and_then(Value::as_array);
     for (index, role) in roles.into_iter().flatten().enumerate() {
         let path = format!("autoscaler.spec.roles[{index}]");
         if let Some(behavior) = role.get("behavior") {
-            unknown_in::<HorizontalPodAutoscalerBehavior>(
-                &mut problems,
-                &format!("{path}.behavior"),
-                behavior,
-            );
+            wrong_in::<HorizontalPodAutoscalerBehavior>(&mut problems, &format!("{path}.behavior"), behavior);
         }
         let lists =
             [("metrics", role.get("metrics")), ("scaleToZero.wakeOn", role.pointer("/scaleToZero/wakeOn"))];
@@ -263,12 +305,12 @@ fn unknown_in_verbatim(document: &Value) -> Vec<Problem> {
                 for (field, source) in entry.as_object().into_iter().flatten() {
                     let path = format!("{path}.{field}");
                     match field.as_str() {
-                        "pods" => unknown_in::<PodsMetricSource>(&mut problems, &path, source),
-                        "object" => unknown_in::<ObjectMetricSource>(&mut problems, &path, source),
-                        "external" => unknown_in::<ExternalMetricSource>(&mut problems, &path, source),
-                        "resource" => unknown_in::<ResourceMetricSource>(&mut problems, &path, source),
+                        "pods" => wrong_in::<PodsMetricSource>(&mut problems, &path, source),
+                        "object" => wrong_in::<ObjectMetricSource>(&mut problems, &path, source),
+                        "external" => wrong_in::<ExternalMetricSource>(&mut problems, &path, source),
+                        "resource" => wrong_in::<ResourceMetricSource>(&mut problems, &path, source),
                         "containerResource" => {
-                            unknown_in::<ContainerResourceMetricSource>(&mut problems, &path, source);
+                            wrong_in::<ContainerResourceMetricSource>(&mut problems, &path, source);
                         }
                         _ => {}
                     }
@@ -279,9 +321,38 @@ fn unknown_in_verbatim(document: &Value) -> Vec<Problem> {
     problems
 }
 
-fn unknown_in<T: DeserializeOwned>(problems: &mut Vec<Problem>, path: &str, value: &Value) {
-    let mut unknown = Vec::new();
-    // A value of another type is told when the whole document is read.
-    let _ = serde_ignored::deserialize::<_, _, T>(value, |key| unknown.push(path_text(&key)));
+fn wrong_in<T: DeserializeOwned>(problems: &mut Vec<Problem>, path: &str, value: &Value) {
+    let mut floats = Vec::new();
+    bare_fractions(&mut floats, path, value);
+    let (result, unknown) = typed::<T>(value.clone());
     problems.extend(unknown.into_iter().map(|key| unknown_key(&format!("{path}.{key}"))));
+    if let Err(misfit) = result {
+        let problem = misfit.problem(Some(value));
+        // A value that is no mapping at all is told when the whole document is read.
+        if problem.field != "document" {
+            floats.push(Problem { field: format!("{path}.{}", problem.field), ..problem });
+        }
+    }
+    problems.append(&mut floats);
+}
+
+/// Finds quantities that are no text: YAML and JSON would round them.
+fn bare_fractions(problems: &mut Vec<Problem>, path: &str, value: &Value) {
+    for (key, child) in value.as_object().into_iter().flatten() {
+        let path = format!("{path}.{key}");
+        match child {
+            Value::Number(number)
+                if number.is_f64() && matches!(key.as_str(), "value" | "averageValue" | "tolerance") =>
+            {
+                let message = format!("quote it: write \"{number}\" instead of {number}");
+                problems.push(Problem { field: path, message });
+            }
+            _ => bare_fractions(problems, &path, child),
+        }
+    }
+}
+
+/// Whether a field lies inside another one.
+fn is_inside(field: &str, outer: &str) -> bool {
+    field.strip_prefix(outer).is_some_and(|rest| rest.starts_with(['.', '[']))
 }

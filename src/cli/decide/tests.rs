@@ -168,6 +168,82 @@ fn wrong_input_names_field_value_and_fix() {
 }
 
 #[test]
+fn the_place_is_named_inside_verbatim_parts_and_for_what_is_not_there() {
+    let verbatim = |target: &str| {
+        format!(
+            "behavior: {{}}, metrics: [{{type: External, external: {{metric: {{name: m}}, target: {target}}}}}]}}]"
+        )
+    };
+    let metrics = "metrics: [{name: qps, target: \"4\", role: router}]}]";
+    let behavior = |rules: &str| format!("behavior: {{scaleUp: {rules}}}, metrics:");
+    for (from, to, says) in [
+        (
+            "metrics:",
+            behavior("{stabilizationWindowSeconds: 5m}"),
+            "roles[0].behavior.scaleUp.stabilizationWindowSeconds: invalid type: string \"5m\"; write a whole number",
+        ),
+        (
+            "metrics:",
+            behavior("{tolerance: 0.1}"),
+            "roles[0].behavior.scaleUp.tolerance: quote it: write \"0.1\" instead of 0.1",
+        ),
+        (
+            "metrics:",
+            behavior("[]"),
+            "roles[0].behavior.scaleUp: invalid type: sequence; write a mapping (key: value)",
+        ),
+        (
+            metrics,
+            verbatim("{type: AverageValue, averageValue: 0.5}"),
+            "metrics[0].external.target.averageValue: quote it: write \"0.5\" instead of 0.5",
+        ),
+        (
+            metrics,
+            verbatim("AverageValue"),
+            "metrics[0].external.target: invalid type: string \"AverageValue\"; write a mapping (key: value)",
+        ),
+        (
+            "groupRef: {name: demo}",
+            "mode: Enforce".to_owned(),
+            "autoscaler.spec.groupRef: is missing; add it",
+        ),
+        ("{name: demo}", "{}".to_owned(), "autoscaler.spec.groupRef.name: is missing; add it"),
+        ("maxReplicas: 8, ", String::new(), "autoscaler.spec.roles[0].maxReplicas: is missing; add it"),
+        (
+            "groupRef: {name: demo}",
+            "mode: 1\n    groupRef: {name: demo}".to_owned(),
+            "autoscaler.spec.mode: invalid type: integer `1`; write Enforce, Recommend or Disabled",
+        ),
+        (
+            "\"2026-11-21T10:00:00Z\"",
+            "\"\"".to_owned(),
+            "now: \"\": expected four digit year (or leading sign for six digit year), but found end of input; write a time such as",
+        ),
+        (
+            "specReplicas: 2",
+            "specReplicas: 2, pods: [a]".to_owned(),
+            "roles.decode.pods[0]: invalid type: string \"a\"; write a mapping (key: value)",
+        ),
+    ] {
+        refused(from, &to, says);
+    }
+}
+
+#[test]
+fn a_yaml_document_may_stand_in_braces() {
+    let (_, want, _) = decide(DOCUMENT, "json");
+    let inner = "now: 2026-11-21T10:00:00Z, autoscaler: {spec: {groupRef: {name: demo}, roles: [{name: decode, \
+         maxReplicas: 8, metrics: [{name: qps, target: '4', role: router}]}]}}, \
+         roles: {decode: {specReplicas: 2, readings: [{values: ['13']}]}}";
+    let (code, found, err) = decide(&format!("{{{inner}}}"), "json");
+    assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
+    assert_eq!(found, want);
+    for broken in ["{\"now\": 1,}", "{", "{now: [}"] {
+        assert_eq!(decide(broken, "json").0, ExitCode::from(2), "{broken}");
+    }
+}
+
+#[test]
 fn what_no_type_refuses_is_refused_too() {
     let beside = |text: &str| format!("{text}\nroles:\n  decode");
     let roles = "roles:\n  decode";

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::units::GatewayDuration;
+use crate::{policy::RolePolicy, units::GatewayDuration};
 
 /// The longest name of a role, group, schedule or signal.
 const MAX_NAME: usize = 63;
@@ -61,6 +61,18 @@ impl Problems {
         fix: impl fmt::Display,
     ) {
         self.list.push(Problem { field: field.into(), message: format!("{value} {breach}; {fix}") });
+    }
+
+    /// Adds that a name is none of a policy's roles.
+    pub fn no_role(&mut self, field: impl Into<String>, name: &str, roles: &[RolePolicy]) {
+        let known: Vec<_> =
+            roles.iter().map(|role| role.name.as_str()).filter(|name| !name.is_empty()).collect();
+        let fix = if known.is_empty() {
+            "name a role of the policy".to_owned()
+        } else {
+            format!("write one of {}", known.join(", "))
+        };
+        self.add(field, shown(name), "is no role of this policy", fix);
     }
 
     /// Adds a problem that a cluster refuses and a replay can do without.

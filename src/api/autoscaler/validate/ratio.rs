@@ -51,13 +51,7 @@ fn one(problems: &mut Problems, path: &str, wire: &RatioSpec, roles: &[RolePolic
     let mut place = |name: &String, at: usize| {
         let place = roles.iter().position(|role| role.name == *name);
         if place.is_none() {
-            let known: Vec<_> = roles.iter().map(|role| role.name.as_str()).collect();
-            problems.add(
-                format!("{path}.roles[{at}]"),
-                shown(name),
-                "is no role of this policy",
-                format_args!("write one of {}", known.join(", ")),
-            );
+            problems.no_role(format!("{path}.roles[{at}]"), name, roles);
         }
         place
     };

@@ -54,13 +54,7 @@ fn bounds(
     for (index, entry) in wire.roles.iter().enumerate() {
         let path = format!("{path}.roles[{index}]");
         let Some((place, role)) = roles.iter().enumerate().find(|(_, role)| role.name == entry.name) else {
-            let known: Vec<_> = roles.iter().map(|role| role.name.as_str()).collect();
-            problems.add(
-                format!("{path}.name"),
-                shown(&entry.name),
-                "is no role of this policy",
-                format_args!("write one of {}", known.join(", ")),
-            );
+            problems.no_role(format!("{path}.name"), &entry.name, roles);
             continue;
         };
         if wire.roles.iter().take(index).any(|other| other.name == entry.name) {
