@@ -6,8 +6,11 @@
 //! the rest of such a pod is still checked: GPUs that are not there are not there. The same goes for what
 //! cannot be seen: nodes that are not known, roles whose pods are not known. Rollback is the net for all of them.
 //!
+//! Replicas that were asked for earlier and have no pods yet take room first (see `missing`).
+//!
 //! Pods of a role without a known priority are last in line: everything that waits takes room first.
 
+mod missing;
 mod need;
 mod plan;
 mod request;
@@ -127,13 +130,21 @@ fn run(
         known.iter().flat_map(|wish| wish.draft.seen.templates.iter().map(|(_, spec)| spec)).collect();
     let Some(priority) = own.iter().map(|spec| priority(spec)).min() else { return results };
 
+    let pod_level = group.seen.settings.pod_level_resources;
+    let kept = group.roles.iter().enumerate().filter_map(|(role, draft)| {
+        let draft = draft.as_ref()?;
+        let growing = wishes.iter().find(|wish| wish.role == role);
+        Some((draft, growing.map_or(draft.proposal.replicas, |wish| wish.from)))
+    });
+    let missing = missing::pods(kept, &capacity.reserved, pod_level);
     let pods = capacity.pods.iter().map(|pod| &**pod);
-    let pods: Vec<&Pod> = pods.filter(|pod| !gone.iter().any(|replica| is_of(pod, replica))).collect();
+    let pods = pods.filter(|pod| !gone.iter().any(|replica| is_of(pod, replica)));
+    let pods: Vec<&Pod> = pods.chain(&missing).collect();
     let waiting = pods.iter().filter_map(|pod| pod.spec.as_ref());
     let waiting = waiting.filter(|spec| spec.node_name.as_ref().is_none_or(String::is_empty));
     let specs: Vec<&PodSpec> = own.iter().copied().chain(waiting).collect();
     let reserved = capacity.taken.iter().chain(&capacity.reserved).chain(&group.reserved);
-    let mut room = Room::new(nodes, &pods, reserved, &specs, group.seen.settings.pod_level_resources);
+    let mut room = Room::new(nodes, &pods, reserved, &specs, pod_level);
     if let Some(why) = &room.unreadable {
         results.extend(known.into_iter().map(|wish| untested(wish, why)));
         return results;

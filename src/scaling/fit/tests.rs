@@ -93,6 +93,32 @@ fn only_whole_gangs_fit_and_partners_come_along() {
 }
 
 #[test]
+fn what_was_asked_for_earlier_takes_room_first() {
+    // Four are asked for and two have pods; of five free GPUs the other two take two.
+    let sketch = |listed: usize| {
+        let mut sketch = Sketch::of(&[("decode", 4, 1), ("other", 1, 1)]).cluster(&[5], &[(1, 1), (1, 1)]);
+        sketch.role(0).replicas.truncate(listed);
+        sketch
+    };
+    assert_eq!(numbers(&sketch(4), &[12, 1]), [9, 1], "all have pods");
+    assert_eq!(numbers(&sketch(2), &[12, 1]), [7, 1], "two have none yet");
+    assert_eq!(numbers(&sketch(0), &[12, 1]), [9, 1], "no pods are listed at all, which says nothing");
+    assert_eq!(numbers(&sketch(2), &[4, 12]), [4, 4], "a partner waits for them too");
+    assert_eq!(numbers(&sketch(2), &[3, 12]), [3, 5], "but not for one that is given up");
+
+    // Room that is reserved for one of them counts once.
+    let mut reserved = sketch(2);
+    let capacity = Arc::make_mut(reserved.seen.capacity.as_mut().expect("a cluster"));
+    let spec = reserved.seen.roles[0].as_ref().expect("decode").templates[0].1.clone();
+    let place = Reservation { node: "n0".to_owned(), ..Reservation::of_pod(&spec, true) };
+    capacity.reserved = vec![place; 1];
+    assert_eq!(numbers(&reserved, &[12, 1]), [7, 1], "one of two is reserved");
+    let capacity = Arc::make_mut(reserved.seen.capacity.as_mut().expect("a cluster"));
+    capacity.reserved.extend([capacity.reserved[0].clone(), capacity.reserved[0].clone()]);
+    assert_eq!(numbers(&reserved, &[12, 1]), [6, 1], "two, and one of another group");
+}
+
+#[test]
 fn refusals_name_the_shortage_and_the_closest_nodes() {
     let sketch = Sketch::of(&[("decode", 0, 2)]).cluster(&[8, 7, 3], &[(1, 8)]);
     let [(0, Some(refusal), None)] = &fit(&sketch, &[2])[..] else { panic!("refused") };
