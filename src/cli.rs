@@ -110,10 +110,13 @@ pub fn run(arguments: Arguments, stdin: &mut dyn Read, out: &mut dyn Write, err:
         }
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
+    let output = match &error {
+        CliError::Output(error) => Some(error.kind()),
+        CliError::Json(error) => error.io_error_kind(),
+        _ => None,
+    };
     // A reader that went away (`| head`) is no fault.
-    if let CliError::Output(error) = &error
-        && error.kind() == io::ErrorKind::BrokenPipe
-    {
+    if output == Some(io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
     // With standard error closed there is nobody left to tell.

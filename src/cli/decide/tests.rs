@@ -354,6 +354,29 @@ fn a_file_that_is_not_there_is_wrong_input() {
     assert!(String::from_utf8_lossy(&err).contains("name a file, or - for standard input"));
 }
 
+/// A reader that went away.
+struct Gone;
+
+impl std::io::Write for Gone {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_fault() {
+    for output in ["table", "yaml", "json"] {
+        let arguments = Arguments::parse_from(["kubectl-rbga", "decide", "-f", "-", "-o", output]);
+        let mut err = Vec::new();
+        let code = run(arguments, &mut DOCUMENT.as_bytes(), &mut Gone, &mut err);
+        assert_eq!((code, String::from_utf8_lossy(&err).as_ref()), (ExitCode::SUCCESS, ""), "{output}");
+    }
+}
+
 #[test]
 fn bytes_that_are_no_text_are_wrong_input() {
     let arguments = Arguments::parse_from(["kubectl-rbga", "decide", "-f", "-"]);
