@@ -191,7 +191,11 @@ impl Material<'_> {
         let most = most
             .filter(|most| !is_silent || *most > i32::try_from(seen.spec_replicas.get()).unwrap_or(i32::MAX));
         let asks_most = |status: &MetricStatus| most.is_some() && status.proposed_replicas == most;
-        let winner = decided.metrics.iter().position(asks_most);
+        // Of equal answers the first decides, but the last of those that ask for nothing, as with the HPA.
+        let winner = match most {
+            Some(0) => decided.metrics.iter().rposition(asks_most),
+            _ => decided.metrics.iter().position(asks_most),
+        };
         let metrics = decided.metrics.iter().enumerate().map(|(index, status)| {
             let reading = seen.readings.get(index);
             let tolerance = self.tolerance(place, reading);

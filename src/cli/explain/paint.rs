@@ -122,17 +122,13 @@ fn trail(text: &mut String, role: &RoleAccount, ink: Ink) {
     let counts: Vec<_> = role.trail.iter().map(|point| Some(f64::from(point.replicas))).collect();
     let top = |values: &[Option<f64>]| values.iter().flatten().copied().fold(0.0, f64::max);
     let past = span(last.time.duration_since(first.time).as_secs().unsigned_abs());
-    let now = match last.load {
-        Some(load) => format!("{:.0} % of the target", load * 100.0),
-        None => "no value".to_owned(),
+    let most = format!("at most {:.0} % in {past}", top(&loads) * 100.0);
+    let load = match last.load {
+        Some(load) => format!("{:.0} % of the target, {most}", load * 100.0),
+        None if loads.iter().all(Option::is_none) => format!("no value in {past}"),
+        None => format!("no value, {most}"),
     };
-    let _ = writeln!(
-        text,
-        "  {:<9} {} {now}, at most {:.0} % in {past}",
-        "load",
-        ink.paint(Colour::Green, &spark::line(&loads, 1.0)),
-        top(&loads) * 100.0
-    );
+    let _ = writeln!(text, "  {:<9} {} {load}", "load", ink.paint(Colour::Green, &spark::line(&loads, 1.0)));
     let _ = writeln!(
         text,
         "  {:<9} {} {}, at most {}",

@@ -110,6 +110,26 @@ fn of_equal_answers_the_first_decides() {
 }
 
 #[test]
+fn of_answers_that_ask_for_nothing_the_one_that_the_decision_names_decides() {
+    let idle = r#"
+apiVersion: rbg-autoscaler.dev/v1alpha1
+kind: ScalingSnapshot
+autoscaler:
+  spec:
+    groupRef: {name: chat}
+    roles: [{name: decode, maxReplicas: 8, metrics: [{name: qps, role: router, target: "4"}, {name: queue_length, role: router, target: "5"}]}]
+roles:
+  decode: {specReplicas: 2, readings: [{values: ["0"]}, {values: ["0"]}]}
+"#;
+    let account = explained(idle);
+    let marks: Vec<_> =
+        account.roles[0].metrics.iter().map(|metric| (metric.decides, metric.agrees)).collect();
+    assert_eq!(marks, [(false, true), (true, false)]);
+    let text = paint::text(&account, PLAIN);
+    assert!(text.contains("queue_length: 0 in all, target 5 per replica"), "{text}");
+}
+
+#[test]
 fn the_tolerance_is_the_policys_own() {
     let wide = example("steady")
         .replace("behavior: {}", "behavior: {scaleUp: {tolerance: \"0.25\"}}")
