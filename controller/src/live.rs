@@ -13,7 +13,9 @@ use crate::cache::store::ObjectKey;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoDecision {
     /// Neither a policy nor a group of that name is known.
-    #[error("there is no policy {0}, and no RoleBasedGroup of that name with a policy")]
+    #[error(
+        "there is no policy {0}, and no RoleBasedGroup of that name with a policy; kubectl get rbga -A lists the policies, -n names the namespace"
+    )]
     Unknown(ObjectKey),
     /// This process decides nothing.
     #[error("this process stands by and decides nothing; ask the one that leads")]

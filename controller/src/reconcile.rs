@@ -421,7 +421,10 @@ impl Reconciler {
 fn why_there_is_no_group(world: &World, key: &ObjectKey) -> String {
     match world.groups.invalid(key) {
         Some(error) => format!("the RoleBasedGroup {} cannot be read: {error}", key.name),
-        None => format!("there is no RoleBasedGroup {} in this namespace", key.name),
+        None => format!(
+            "there is no RoleBasedGroup {} in this namespace; correct spec.groupRef.name, or create the group",
+            key.name
+        ),
     }
 }
 

@@ -138,7 +138,8 @@ impl Cluster {
         if status.is_success() {
             return Ok(text);
         }
-        if text.is_empty() {
+        // Others say that they know no such page; the controller names what it does not know.
+        if text.is_empty() || (status == reqwest::StatusCode::NOT_FOUND && !text.contains(name)) {
             let why = format!(
                 "it answers {status} and serves no snapshots there: they have a port of their own, 8081"
             );
