@@ -81,7 +81,9 @@ pub async fn run(options: &Options) -> Result<()> {
 async fn end(stack: &Stack, began: Instant, options: &Options) {
     println!("\nThe whole run took {:.0} s.", began.elapsed().as_secs_f64());
     if options.keep {
-        println!("\nEverything keeps running until Ctrl-C. In another terminal:\n\n{}", stack.how_to_look());
+        let group = if options.scenario == Scenario::Contended { "gangs" } else { "chat" };
+        let look = stack.how_to_look(group);
+        println!("\nEverything keeps running until Ctrl-C. In another terminal:\n\n{look}");
         pending::<()>().await;
     }
 }

@@ -8,7 +8,7 @@ use kube::Client;
 use crate::{
     control_plane::{ControlPlane, Options, programs},
     fleet::{self, Fleet},
-    harness::{ApiService, NodePool, Program, apply_yaml, eventually, free_port},
+    harness::{ApiService, NodePool, Program, apply_yaml, eventually, free_port, program_file},
     rbg::{StandIn, install_crds},
 };
 
@@ -29,7 +29,9 @@ pub struct Stack {
     pub fleet: Fleet,
     /// A client of an administrator.
     pub client: Client,
-    _programs: [Program; 2],
+    programs: [Program; 2],
+    /// Where the controller tells of its decisions.
+    snapshots: String,
     _stand_in: StandIn,
     plane: ControlPlane,
 }
@@ -68,9 +70,10 @@ impl Stack {
         fleet.follow(client.clone());
 
         say("rbg-metrics-adapter behind the aggregation layer, rbg-autoscaler beside it");
-        let programs = [adapter(&plane, &client).await?, controller(&plane)?];
+        let snapshots = format!("127.0.0.1:{}", free_port()?);
+        let programs = [adapter(&plane, &client).await?, controller(&plane, &snapshots)?];
 
-        Ok(Self { fleet, client, _programs: programs, _stand_in: stand_in, plane })
+        Ok(Self { fleet, client, programs, snapshots, _stand_in: stand_in, plane })
     }
 
     async fn first_replicas(&self) -> Result<()> {
@@ -90,22 +93,28 @@ impl Stack {
         .await
     }
 
-    /// Returns the lines that tell a person how to look at what runs.
-    pub fn how_to_look(&self) -> String {
+    /// Returns the lines that tell a person how to look at what runs, and why a group does what it does.
+    pub fn how_to_look(&self, group: &str) -> String {
         let kubectl = programs::find("kubectl").unwrap_or_else(|_| PathBuf::from("kubectl"));
+        let plugin = program_file("kubectl-rbga").unwrap_or_else(|_| PathBuf::from("kubectl-rbga"));
+        let logs = self.programs.each_ref().map(|program| program.log_file().display().to_string());
         format!(
             "export KUBECONFIG={}\nalias kubectl={}\n\
              kubectl get rbga -A\n\
+             {} explain {group} -n {NAMESPACE} --controller http://{}\n\
              kubectl -n {NAMESPACE} describe rbga\n\
              kubectl -n {NAMESPACE} get pods -o wide\n\
              kubectl -n {NAMESPACE} get hpa plain\n\
              kubectl get --raw '/apis/custom.metrics.k8s.io/v1beta2/namespaces/{NAMESPACE}/pods/*/queue_length'\n\
              Prometheus: {}\n\
-             Logs:       {}\n",
+             Logs:       {} and {}\n",
             self.plane.kubeconfig().display(),
             kubectl.display(),
+            plugin.display(),
+            self.snapshots,
             self.plane.prometheus_url(),
             self.plane.logs().display(),
+            logs.join(" and "),
         )
     }
 }
@@ -142,13 +151,14 @@ async fn adapter(plane: &ControlPlane, client: &Client) -> Result<Program> {
 }
 
 /// Starts the controller.
-fn controller(plane: &ControlPlane) -> Result<Program> {
+fn controller(plane: &ControlPlane, snapshots: &str) -> Result<Program> {
     Program::start(
         "rbg-autoscaler",
         &[
             &format!("--kubeconfig={}", plane.kubeconfig().display()),
             &format!("--prometheus-url={}", plane.prometheus_url()),
             &format!("--listen=127.0.0.1:{}", free_port()?),
+            &format!("--snapshots-listen={snapshots}"),
             "--collection-interval=1s",
             "--sync-period=1s",
         ],

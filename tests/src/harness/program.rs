@@ -48,6 +48,11 @@ impl Program {
         self.state.path()
     }
 
+    /// Returns the file that it prints to.
+    pub fn log_file(&self) -> PathBuf {
+        self.state.logs().join(format!("{}.log", self.process.name()))
+    }
+
     /// Returns all that it has printed so far.
     pub fn log(&self) -> String {
         self.process.log()
