@@ -28,7 +28,7 @@ impl ScalingSnapshot {
         if !problems.is_empty() {
             return Err(InputError { problems });
         }
-        quote_quantities(&mut value, "");
+        tidy(&mut value, "");
         problems = wrong_in_verbatim(&value);
         let (result, unknown) = typed::<Self>(value);
         problems.extend(unknown.into_iter().filter(|path| !is_foreign(path)).map(|path| unknown_key(&path)));
@@ -205,6 +205,7 @@ fn explain(message: &str, field: &str) -> String {
         "a sequence" => "a list",
         "string or map" => choices(field),
         other if other == "a map" || other.starts_with("struct") => "a mapping (key: value)",
+        "Quantity" => "a quantity: a string such as \"0.8\" or \"500m\", or an integer",
         // The name of a type of Kubernetes.
         other if other.starts_with(|first: char| first.is_ascii_uppercase()) => "a mapping (key: value)",
         other => other,
@@ -265,10 +266,32 @@ fn unknown_key(path: &str) -> Problem {
     Problem { field: path.to_owned(), message }
 }
 
-/// Turns integers into text where Kubernetes writes quantities, in core/v1 objects and verbatim metrics alike.
-fn quote_quantities(value: &mut Value, key: &str) {
+/// Fields that may be absent, and of which a bare `pods:` or a null, as Go writes an empty list, says no more.
+const MAY_BE_NULL: [&str; 16] = [
+    "days",
+    "hold",
+    "metadata",
+    "metrics",
+    "pods",
+    "ports",
+    "ratios",
+    "readings",
+    "requests",
+    "reserved",
+    "scaleEvents",
+    "schedules",
+    "silent",
+    "templates",
+    "wake",
+    "wakeOn",
+];
+
+/// Takes out such fields when they are null, and turns integers into text where Kubernetes writes quantities, in core/v1
+/// objects and verbatim metrics alike.
+fn tidy(value: &mut Value, key: &str) {
     match value {
         Value::Object(map) => {
+            map.retain(|name, child| !child.is_null() || !MAY_BE_NULL.contains(&name.as_str()));
             let quantities = matches!(key, "requests" | "limits" | "allocatable" | "capacity" | "overhead");
             for (name, child) in map {
                 let quantity = quantities
@@ -279,11 +302,11 @@ fn quote_quantities(value: &mut Value, key: &str) {
                     Value::Number(number) if quantity && !number.is_f64() => {
                         *child = Value::String(number.to_string());
                     }
-                    _ => quote_quantities(child, name),
+                    _ => tidy(child, name),
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| quote_quantities(item, "")),
+        Value::Array(items) => items.iter_mut().for_each(|item| tidy(item, "")),
         _ => {}
     }
 }

@@ -230,6 +230,32 @@ fn the_place_is_named_inside_verbatim_parts_and_for_what_is_not_there() {
 }
 
 #[test]
+fn a_field_without_a_value_is_as_if_it_were_not_there() {
+    let (_, want, _) = decide(DOCUMENT, "json");
+    for (from, to) in [
+        ("    groupRef", "    ratios:\n    schedules:\n    hold:\n    groupRef".to_owned()),
+        ("  spec:", "  metadata:\n  spec:".to_owned()),
+        ("specReplicas: 2", "specReplicas: 2, pods: null, wake: , templates: , history: ".to_owned()),
+        ("now:", "capacity: {nodes: , pods: , reserved: }\nnow:".to_owned()),
+    ] {
+        let document = DOCUMENT.replace(from, &to);
+        let (code, found, err) = decide(&document, "json");
+        assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""), "{to}");
+        assert_eq!(found, want, "{to}");
+    }
+    refused(
+        "specReplicas: 2",
+        "specReplicas: 2, pods: [{metadata: {name: a}, spec: {containers: [{name: c, resources: {requests: {cpu: null}}}]}}]",
+        "requests.cpu: invalid type: null; write a quantity",
+    );
+    refused(
+        "readings: [{values: [\"13\"]}]",
+        "readings: [{values: null}]",
+        "readings[0]: says nothing about qps; write values",
+    );
+}
+
+#[test]
 fn a_yaml_document_may_stand_in_braces() {
     let (_, want, _) = decide(DOCUMENT, "json");
     let inner = "now: 2026-11-21T10:00:00Z, autoscaler: {spec: {groupRef: {name: demo}, roles: [{name: decode, \
