@@ -153,7 +153,7 @@ impl Misfit {
 /// Whether a message names the value already.
 fn says(message: &str, value: &str) -> bool {
     let bare = value.trim_matches('"');
-    (!bare.is_empty() && message.contains(bare)) || message.contains("quote it")
+    message.contains(if bare.is_empty() { value } else { bare }) || message.contains("quote it")
 }
 
 fn value_at<'a>(document: &'a Value, path: &serde_path_to_error::Path) -> Option<&'a Value> {

@@ -1,5 +1,6 @@
 //! What the design says of a decision in so many words, asked through documents: bounds, metrics, fallback, modes, restart.
 
+mod figures;
 mod forms;
 mod nodes;
 mod stuck;
