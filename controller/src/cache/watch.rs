@@ -32,6 +32,10 @@ use super::{RIVAL, WorldEvent, occupant, room::RoomEvent};
 const QUEUE: usize = 4096;
 /// Nodes and all pods are watched for this long after somebody last needed them.
 const NEEDED_FOR: Duration = Duration::from_secs(600);
+/// Who watches may not.
+const FORBIDDEN: u16 = 403;
+/// The cluster has no such kind, or not in this version.
+const NOT_FOUND: u16 = 404;
 /// Pods that have ended take no room.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
@@ -145,7 +149,7 @@ where
 {
     tokio::spawn(async move {
         let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
-        let mut was_forbidden = false;
+        let mut before = None;
         while let Some(event) = stream.next().await {
             match event {
                 Ok(event) => {
@@ -154,14 +158,17 @@ where
                     }
                 }
                 Err(error) => {
-                    let forbidden = is_forbidden(&error);
-                    if forbidden && was_forbidden {
-                        debug!(kind, "still not allowed to watch");
+                    let code = refusal(&error).filter(|code| [FORBIDDEN, NOT_FOUND].contains(code));
+                    if code.is_some() && code == before {
+                        debug!(kind, "still not to be watched");
+                    } else if code == Some(NOT_FOUND) {
+                        let version = K::api_version(&());
+                        warn!(kind, %version, fix = installed_by(kind), "the cluster has no such kind, waiting for it");
                     } else {
                         warn!(kind, error = cause::chain(&error), "watch broke, starting it again");
                     }
-                    was_forbidden = forbidden;
-                    if events.send(broke(kind, forbidden)).await.is_err() {
+                    before = code;
+                    if events.send(broke(kind, code == Some(FORBIDDEN))).await.is_err() {
                         return;
                     }
                 }
@@ -177,13 +184,23 @@ fn broke(kind: &'static str, forbidden: bool) -> WorldEvent {
     }
 }
 
-fn is_forbidden(error: &watcher::Error) -> bool {
+/// What the API server answered with, when it refused.
+fn refusal(error: &watcher::Error) -> Option<u16> {
     match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => {
-            matches!(error, kube::Error::Api(status) if status.code == 403)
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
+    }
+}
+
+/// What brings a kind into a cluster that lacks it, or lacks the version that is watched.
+fn installed_by(kind: &str) -> &'static str {
+    match kind {
+        "RoleBasedGroupAutoscaler" => "kubectl rbga crds | kubectl apply --server-side -f -",
+        kind if kind.starts_with("RoleBasedGroup") => {
+            "install or upgrade RoleBasedGroup, https://github.com/sgl-project/rbg"
         }
-        _ => false,
+        _ => "upgrade the cluster",
     }
 }
