@@ -77,9 +77,10 @@ pub(crate) fn apply(draft: &mut RoleDraft<'_>) {
         draft.proposal.bar_lowering(current);
     }
     let Some((count, winner, evaluation)) = best else { return pass_failed(draft) };
+    let lower = count < i64::from(current.get());
     let count = Replicas::new(u32::try_from(count.max(0)).unwrap_or(u32::MAX));
     draft.recommended = count;
-    if failed > 0 && count < current {
+    if failed > 0 && lower {
         return pass_failed(draft);
     }
     let metric = &draft.policy.metrics[winner];

@@ -110,6 +110,17 @@ fn windows_and_rates() {
             UP_CUT,
         ),
         (
+            "one metric failed and the other says less than nothing: the pass ends",
+            json!({"minReplicas": 0, "metrics": [
+                {"name": "qps", "target": "10", "role": "router"}, {"name": "qps", "target": "10", "role": "gateway"}]}),
+            with(
+                json!({"specReplicas": 0, "readings": [{"values": ["-10"]}, {"error": "refused"}]}),
+                &nine("2026-11-21T09:59:00Z"),
+            ),
+            0,
+            &[],
+        ),
+        (
             "as old as the period they do not",
             up("Pods", 4, 60),
             with(load(10, 40), &events(&[(6, 10, "2026-11-21T09:59:00Z")])),
