@@ -14,7 +14,7 @@ use crate::cache::store::ObjectKey;
 pub enum NoDecision {
     /// Neither a policy nor a group of that name is known.
     #[error(
-        "there is no policy {0}, and no RoleBasedGroup of that name with a policy; kubectl get rbga -A lists the policies, -n names the namespace"
+        "there is no policy {0}, and no RoleBasedGroup of that name with a policy; kubectl get rbga -A lists all policies, and kubectl describe rbg tells whether one inside the group was refused"
     )]
     Unknown(ObjectKey),
     /// This process decides nothing.
