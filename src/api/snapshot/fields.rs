@@ -120,10 +120,10 @@ const FIELDS: &[&str] = &[
     "window",
 ];
 
-/// Returns the field whose name is at most a quarter of its letters away, or one letter.
+/// Returns the field whose name is about a quarter of its letters away at most, or one letter.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
     let best = FIELDS.iter().min_by_key(|field| distance(key, field))?;
-    (distance(key, best) <= (best.len() / 4).max(1) && *best != key).then_some(best)
+    (distance(key, best) <= ((best.len() + 1) / 4).max(1) && *best != key).then_some(best)
 }
 
 /// Returns how many letters must be added, removed or changed, ignoring case.
@@ -152,6 +152,11 @@ mod tests {
             ("specReplica", Some("specReplicas")),
             ("minreplicas", Some("minReplicas")),
             ("scaleupEvents", Some("scaleEvents")),
+            ("queueLenght", None),
+            ("sampels", Some("samples")),
+            ("mettrics", Some("metrics")),
+            ("size", None),
+            ("unit", None),
             ("xyzzy", None),
             ("roles", None),
         ] {
