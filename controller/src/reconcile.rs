@@ -7,6 +7,7 @@ mod asked;
 mod awaiting;
 mod errand;
 mod in_use;
+mod inline_text;
 mod news;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, ResourceExt};
 use rbg_autoscaler::{
     api::{autoscaler::RoleBasedGroupAutoscaler, rbg::RoleBasedGroup},
     policy::{CapacityMode, MetricSource, Mode, Policy},
@@ -26,7 +27,7 @@ use rbg_autoscaler::{
 pub use self::errand::Returned;
 use self::{
     awaiting::Awaiting,
-    errand::{Adopt, Decided, Errand, Inquiry, Report},
+    errand::{Decided, Errand, Inquiry, RefusedText, Report},
     in_use::InUse,
     news::News,
 };
@@ -35,7 +36,7 @@ use crate::{
     ask::{Answers, MetricsApis, questions},
     cache::{World, store::ObjectKey},
     events::Recorder,
-    inline::{self, Plan},
+    inline,
     ledger::{Ledger, Owed, Raise},
     live::Questions,
     memory::PolicyMemory,
@@ -75,7 +76,7 @@ pub struct Reconciler {
 struct GroupMemory {
     busy: bool,
     awaiting: Option<Awaiting>,
-    refused_text: Option<String>,
+    refused: Option<RefusedText>,
     /// Why inline text could not be written, as users were told.
     failed_adoption: Option<String>,
 }
@@ -138,7 +139,7 @@ impl Reconciler {
         }
         let group = self.world.groups.get(key).cloned();
         self.untidy |= group.is_none();
-        let (inline, is_gone) = self.inline(key, group.as_deref());
+        let (inline, text) = self.inline(key, group.as_deref());
         let mut reports = Vec::new();
         let candidates = self.candidates(key);
         let winner = candidates.first().map(|winner| winner.name_any());
@@ -150,11 +151,8 @@ impl Reconciler {
                     "this policy is not in force: {winner} scales this group; delete one of the two"
                 ));
             }
-            if is_gone && inline::is_adopted(autoscaler) {
-                known.inline_gone = Some(format!(
-                    "no role carries autoscaling any more; if that is meant, delete this object: kubectl delete rbga {}",
-                    autoscaler.name_any()
-                ));
+            if inline::is_adopted(autoscaler) {
+                text.tell(autoscaler, inline.is_some(), &mut known);
             }
             match self.judge(key, autoscaler, group.as_deref(), known, now) {
                 Judged::Nothing => {}
@@ -191,8 +189,8 @@ impl Reconciler {
             self.ledger.take_back(key, &written.write.role, written.write.from);
         }
         memory.awaiting = Awaiting::after(&returned.written, key, returned.observed_version.as_deref(), now);
-        if returned.refused_text.is_some() {
-            memory.refused_text.clone_from(&returned.refused_text);
+        if returned.refused.is_some() {
+            memory.refused.clone_from(&returned.refused);
         }
         if let Some(adoption) = &returned.adoption {
             memory.failed_adoption = adoption.clone().err();
@@ -291,30 +289,6 @@ impl Reconciler {
             (inline::is_adopted(policy), created, policy.name_any())
         });
         policies
-    }
-
-    /// What is to be done about a group's inline text, and whether it is gone.
-    fn inline(&self, key: &ObjectKey, group: Option<&RoleBasedGroup>) -> (Option<Adopt>, bool) {
-        let Some(group) = group.filter(|group| group.metadata.deletion_timestamp.is_none()) else {
-            return (None, false);
-        };
-        let adopted = ObjectKey::new(key.namespace.as_str(), inline::adopted_name(&key.name));
-        let existing = self.world.autoscalers.get(&adopted);
-        let plan = inline::plan(group, existing.map(|existing| &**existing));
-        let mark = match &plan {
-            Plan::Settled => return (None, false),
-            Plan::Gone => return (None, true),
-            Plan::Write(adoption) => adoption.hash.clone(),
-            Plan::Invalid(why) => why.clone(),
-            Plan::Remove { .. } => String::new(),
-        };
-        let memory = self.groups.get(key);
-        if memory.and_then(|memory| memory.refused_text.as_ref()) == Some(&mark) {
-            return (None, false);
-        }
-        let told = memory.and_then(|memory| memory.failed_adoption.clone());
-        let adopted = existing.map(|existing| existing.object_ref(&()));
-        (Some(Adopt { plan, mark, group: group.object_ref(&()), adopted, told }), false)
     }
 
     /// Decides for one policy; returns what to write and tell, if anything.

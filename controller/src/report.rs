@@ -23,7 +23,7 @@ use rbg_autoscaler::{
 use serde_json::json;
 
 pub use self::{
-    conditions::{Group, limit, notes, readiness},
+    conditions::{Group, inline_refusal, limit, notes, readiness},
     due::{changed, moved},
     outcome::Outcome,
     status::{Told, status},

@@ -139,6 +139,13 @@ async fn edits(plane: &ControlPlane) -> Result<()> {
     let note = scene.event("demo", "InlinePolicyInvalid").await?;
     ensure!(note.contains("maxReplicas"), "{note}");
     ensure!(scene.policy("demo-inline").await?.spec.roles[0].max_replicas == 6, "the last good one stays");
+    let told = scene.condition("demo-inline", "InlineRefused", "True", "InlinePolicyInvalid").await?;
+    ensure!(told.message.contains("maxReplicas"), "{}", told.message);
+    scene.condition("demo-inline", "Ready", "True", "InlinePolicyInvalid").await?;
+    group
+        .patch("demo", &PatchParams::default(), &edit("/spec/roles/0/autoscaling/maxReplicas", json!(5))?)
+        .await?;
+    scene.event("demo-inline", "InlineAccepted").await?;
     let operations = json!([{"op": "remove", "path": "/spec/roles/0/autoscaling"}]);
     let removal = Patch::<()>::Json(serde_json::from_value(operations)?);
     group.patch("demo", &PatchParams::default(), &removal).await?;

@@ -38,8 +38,8 @@ pub(crate) struct Errand {
 #[derive(Debug, Default)]
 pub struct Returned {
     pub(crate) group: ObjectKey,
-    /// Inline text that the API server refuses, by its hash or its own complaint.
-    pub(super) refused_text: Option<String>,
+    /// Inline text that the API server refuses.
+    pub(super) refused: Option<RefusedText>,
     /// Whether inline text was written, or why it could not be although nothing is wrong with it.
     pub(super) adoption: Option<Result<(), String>>,
     pub(super) written: Vec<Written>,
@@ -51,6 +51,15 @@ pub struct Returned {
     pub(crate) scaled: Vec<(String, Scaled)>,
     /// The classes of errors, for metrics.
     pub(crate) errors: Vec<&'static str>,
+}
+
+/// Inline text that the API server refuses.
+#[derive(Clone, Debug)]
+pub(super) struct RefusedText {
+    /// Its hash, or its own complaint.
+    pub(super) mark: String,
+    /// The API server's words.
+    pub(super) why: String,
 }
 
 /// What became of one policy's report.
@@ -244,7 +253,7 @@ async fn adopt(
         Err(inline::AdoptError::Moved(_)) => debug!(%group, "the adopted policy moved, trying again"),
         Err(inline::AdoptError::Invalid(why)) => {
             warn!(%group, error = why, "inline policy is invalid, the last good one stays");
-            returned.refused_text = Some(adoption.mark.clone());
+            returned.refused = Some(RefusedText { mark: adoption.mark.clone(), why: why.clone() });
             returned.errors.push("invalid_inline_policy");
             recorder.publish(happening(&adoption.group, Severity::Warning, "InlinePolicyInvalid", why));
         }

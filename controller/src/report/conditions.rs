@@ -4,12 +4,15 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use rbg_autoscaler::{
+    api::autoscaler::RoleBasedGroupAutoscaler,
     policy::Mode,
     scaling::{Condition, RoleDecision, RoleObservation, Stage, Step},
 };
 
 /// The longest string in a status.
 const MAX_TEXT: usize = 256;
+/// The condition of a policy that stays because the group's text is refused.
+const INLINE_REFUSED: &str = "InlineRefused";
 
 /// What is known of a group besides what was decided, from bad to good; the first that applies is told.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +31,8 @@ pub struct Group {
     pub write_failed: Option<String>,
     /// How to delete an adopted object whose text is gone.
     pub inline_gone: Option<String>,
+    /// Why the API server refuses the text that the group carries now; the policy is that of the text before.
+    pub inline_refused: Option<String>,
     /// Why the gang scheduling that the group asks for does not reach its pods.
     pub gangless: Option<String>,
     /// Why a role may fall asleep while it still works.
@@ -64,6 +69,12 @@ fn ready(group: &Group, mode: Mode, decided: &[Condition]) -> Condition {
         return no("WriteFailed", why);
     }
     match mode {
+        Mode::Enforce if group.inline_refused.is_some() => {
+            let why = group.inline_refused.as_deref().unwrap_or_default();
+            let message =
+                format!("replicas follow the policy before, for the group's new one is refused: {why}");
+            Condition::new("Ready", true, "InlinePolicyInvalid", message)
+        }
         Mode::Enforce => match decided.iter().find_map(trouble) {
             Some((reason @ ("MetricsFailing" | "MetricsPartial"), condition)) => {
                 let message = format!("nothing is lowered until every metric answers: {}", condition.message);
@@ -109,6 +120,9 @@ pub fn readiness(group: &Group, mode: Mode, decided: Vec<Condition>) -> Vec<Cond
     if let Some(how) = &group.inline_gone {
         conditions.push(Condition::new("InlineGone", true, "InlineGone", how.clone()));
     }
+    if let Some(why) = &group.inline_refused {
+        conditions.push(Condition::new(INLINE_REFUSED, true, "InlinePolicyInvalid", why.clone()));
+    }
     if let Some(why) = &group.gangless {
         let reason = "PodsInNoPodGroup";
         conditions.push(Condition::new("GangSchedulingIneffective", true, reason, why.clone()));
@@ -122,6 +136,13 @@ pub fn readiness(group: &Group, mode: Mode, decided: Vec<Condition>) -> Vec<Cond
         }
     }
     conditions
+}
+
+/// Returns why a policy's status says that the group's text is refused.
+pub fn inline_refusal(autoscaler: &RoleBasedGroupAutoscaler) -> Option<String> {
+    let conditions = &autoscaler.status.as_ref()?.conditions;
+    let told = conditions.iter().find(|known| known.type_ == INLINE_REFUSED && known.status == "True")?;
+    Some(told.message.to_string())
 }
 
 /// Returns what a person would ask of a role: whether its replicas serve, and what holds its count back.
@@ -196,6 +217,7 @@ mod tests {
             adapter_required: Some("set".to_owned()),
             write_failed: Some("503".to_owned()),
             inline_gone: None,
+            inline_refused: None,
             gangless: None,
             unguarded: None,
             limit: None,

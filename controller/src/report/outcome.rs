@@ -106,13 +106,14 @@ fn mark_group(known: &Group, hasher: &mut DefaultHasher) {
         adapter_required,
         write_failed,
         inline_gone,
+        inline_refused,
         gangless,
         unguarded,
         limit: _,
         notes: _,
     } = known;
     (invalid, conflict, missing_group, missing_roles, adapter_required).hash(hasher);
-    (write_failed, inline_gone, gangless, unguarded).hash(hasher);
+    (write_failed, inline_gone, inline_refused, gangless, unguarded).hash(hasher);
 }
 
 /// Texts hold figures that move all the time.

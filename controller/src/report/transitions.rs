@@ -17,10 +17,11 @@ use crate::{
 const HEALTHY_WHEN_TRUE: [(&str, &str); 3] =
     [("Ready", "Ready"), ("MetricsHealthy", "MetricsHealthy"), ("RatioSatisfied", "RatioSatisfied")];
 /// Group conditions whose `True` is bad news.
-const HEALTHY_WHEN_FALSE: [(&str, &str); 6] = [
+const HEALTHY_WHEN_FALSE: [(&str, &str); 7] = [
     ("CapacityLimited", "CapacityAvailable"),
     ("Conflict", "ConflictResolved"),
     ("InlineGone", "InlineReturned"),
+    ("InlineRefused", "InlineAccepted"),
     ("Paused", "Resumed"),
     ("GangSchedulingIneffective", "GangSchedulingEffective"),
     ("SleepUnguarded", "SleepGuarded"),

@@ -98,6 +98,10 @@ fn of_group(condition: &Condition) -> Option<Advice> {
             "the policy was written inside the group and is no longer there",
             Some("delete this object if that is meant"),
         ),
+        ("InlineRefused", "True", _) => (
+            "the policy inside the group was changed to something that cannot be used; the one before stays in force",
+            Some("correct the field autoscaling of the group's roles as the message says"),
+        ),
         _ => return None,
     };
     Some(told)
