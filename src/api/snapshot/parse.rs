@@ -291,7 +291,9 @@ const MAY_BE_NULL: [&str; 16] = [
 fn tidy(value: &mut Value, key: &str) {
     match value {
         Value::Object(map) => {
-            map.retain(|name, child| !child.is_null() || !MAY_BE_NULL.contains(&name.as_str()));
+            // Here users name the keys: a container may be called metrics.
+            let named = matches!(key, "containers" | "roles" | "labels");
+            map.retain(|name, child| named || !child.is_null() || !MAY_BE_NULL.contains(&name.as_str()));
             let quantities = matches!(key, "requests" | "limits" | "allocatable" | "capacity" | "overhead");
             for (name, child) in map {
                 let quantity = quantities

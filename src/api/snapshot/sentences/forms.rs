@@ -161,6 +161,12 @@ fn samples_that_are_not_there_are_missing() {
             vec![("~/desiredReplicas", json!(4)), ("~/metrics/0/missingReplicas", json!(1))],
         ),
         (
+            "a container without this resource, called as one of our fields",
+            &cpu,
+            json!([a, b, {"pod": "c", "containers": {"engine": "900m", "metrics": null}, "timestamp": time}]),
+            vec![("~/desiredReplicas", json!(4)), ("~/metrics/0/missingReplicas", json!(1))],
+        ),
+        (
             "not reported",
             &cpu,
             json!([a, b]),
