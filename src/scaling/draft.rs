@@ -74,6 +74,7 @@ impl<'a> RoleDraft<'a> {
         policy: &'a RolePolicy,
         settings: &'a Settings,
         seen: &'a RoleObservation,
+        current: Replicas,
         past: &'a RoleHistory,
         now: Timestamp,
     ) -> Self {
@@ -83,12 +84,12 @@ impl<'a> RoleDraft<'a> {
             seen,
             past,
             now,
-            current: seen.spec_replicas,
+            current,
             bounds: policy.bounds,
             schedule: None,
             state: RoleState::Active,
-            proposal: Proposal::keep(seen.spec_replicas),
-            recommended: seen.spec_replicas,
+            proposal: Proposal::keep(current),
+            recommended: current,
             results: Vec::new(),
             pass_failed: false,
             in_fallback: false,
@@ -108,13 +109,6 @@ impl<'a> RoleDraft<'a> {
     /// The count that the group asks for.
     pub const fn current(&self) -> Replicas {
         self.current
-    }
-
-    /// Starts from another count than the one that is seen.
-    fn start_at(&mut self, count: Replicas) {
-        self.current = count;
-        self.proposal = Proposal::keep(count);
-        self.recommended = count;
     }
 
     /// Notes that `capacity` lets the role have no more than that.
@@ -274,7 +268,7 @@ impl<'a> GroupDraft<'a> {
         let roles = policy.roles.iter().enumerate().map(|(index, role)| {
             let seen_role = seen.roles.get(index)?.as_ref()?;
             let past = history.get(index).unwrap_or(&NEVER_SEEN);
-            Some(RoleDraft::begin(role, &seen.settings, seen_role, past, now))
+            Some(RoleDraft::begin(role, &seen.settings, seen_role, seen_role.spec_replicas, past, now))
         });
         Self {
             policy,
@@ -295,9 +289,8 @@ impl<'a> GroupDraft<'a> {
     {
         let roles = self.roles.iter().zip(written).map(|(draft, past)| {
             let draft = draft.as_ref()?;
-            let mut next = RoleDraft::begin(draft.policy, draft.settings, draft.seen, past, draft.now);
-            next.start_at(draft.proposal.replicas);
-            Some(next)
+            let count = draft.proposal.replicas;
+            Some(RoleDraft::begin(draft.policy, draft.settings, draft.seen, count, past, draft.now))
         });
         let placed = self.roles.iter().flatten().flat_map(|draft| &draft.placed);
         GroupDraft {

@@ -1,11 +1,9 @@
 //! Laws of the stages that look at the whole group, over random groups and the whole of [`super::decide`].
 
-use std::sync::Arc;
-
 use proptest::{prelude::*, test_runner::RngSeed};
 
 use super::{
-    Decision, Observation, Reading, RoleHistory, Rollback, Total, decide,
+    Decision, Reading, RoleHistory, Rollback, Total,
     sketch::{Sketch, at, loading, ready, unschedulable},
 };
 use crate::{
@@ -116,25 +114,6 @@ fn sketch(
     sketch
 }
 
-fn run(sketch: &Sketch) -> Decision {
-    decide(&sketch.policy, &sketch.seen, &sketch.past, sketch.now)
-}
-
-/// The counts written, before any pod is seen to change; what was placed is reserved.
-fn written(sketch: &Sketch, decision: &Decision) -> Sketch {
-    let mut after = sketch.clone();
-    for (index, role) in decision.roles.iter().enumerate() {
-        let role = role.as_ref().expect("a role");
-        after.role(index).spec_replicas = role.desired_replicas;
-        after.past[index] = role.history.clone();
-    }
-    let Observation { capacity, .. } = &mut after.seen;
-    if let Some(capacity) = capacity {
-        Arc::make_mut(capacity).reserved.extend(decision.reserved.iter().map(|placed| placed.room.clone()));
-    }
-    after
-}
-
 fn condition<'d>(decision: &'d Decision, name: &str) -> Option<&'d str> {
     decision.conditions.iter().find(|condition| condition.type_ == name).map(|condition| &*condition.status)
 }
@@ -159,7 +138,7 @@ proptest! {
         holds in (prop::bool::weighted(0.1), prop::bool::weighted(0.1)),
     ) {
         let sketch = sketch(&roles, &pairs, &nodes, fit, known, holds);
-        let decision = run(&sketch);
+        let decision = sketch.decide();
         for write in &decision.writes {
             let gang = sketch.policy.roles[write.role].gang.get();
             prop_assert_eq!(write.to.get() % gang, 0, "whole gangs are written");
@@ -187,8 +166,8 @@ proptest! {
         if roles.iter().any(|role| role.gangs > role.most) {
             return Ok(());
         }
-        let after = written(&sketch, &decision);
-        let again = run(&after);
+        let after = sketch.written(&decision);
+        let again = after.decide();
         prop_assert!(again.writes.is_empty(), "again: {:?}\nfirst: {:#?}\nthen: {:#?}", again.writes, decision, again);
     }
 }
@@ -218,6 +197,6 @@ fn a_backoff_is_judged_by_what_the_ratio_leaves_to_ask_for() {
     };
     let idle = Role { gangs: 3, most: 4, load: Some(0), ..plain.clone() };
     let sketch = sketch(&[waits, idle, plain], &[(0, Some((1, 2)))], &[], false, false, (true, false));
-    let decision = run(&sketch);
-    assert_eq!(run(&written(&sketch, &decision)).writes, [], "deciding again");
+    let decision = sketch.decide();
+    assert_eq!(sketch.written(&decision).decide().writes, [], "deciding again");
 }

@@ -1,11 +1,13 @@
 //! [`Sketch`]: a small group for the tests of stages, drawn in a few words.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{from_value, json};
 
 use super::{
-    CapacityObservation, Observation, Phase, Readiness, ReadyStatus, ReplicaObservation, RoleHistory,
-    RoleObservation, Stage, draft::GroupDraft, draft::RoleDraft,
+    CapacityObservation, Decision, Observation, Phase, Readiness, ReadyStatus, ReplicaObservation,
+    RoleHistory, RoleObservation, Stage, decide, draft::GroupDraft, draft::RoleDraft,
 };
 use crate::{
     policy::{Fold, Metric, MetricSource, Policy, Ratio, RatioBound, RolePolicy, Target},
@@ -103,6 +105,26 @@ impl Sketch {
     /// What is seen of a role.
     pub fn role(&mut self, role: usize) -> &mut RoleObservation {
         self.seen.roles[role].as_mut().expect("a role")
+    }
+
+    /// Decides.
+    pub fn decide(&self) -> Decision {
+        decide(&self.policy, &self.seen, &self.past, self.now)
+    }
+
+    /// The counts of a decision written, before any pod is seen to change; what was placed is reserved.
+    pub fn written(&self, decision: &Decision) -> Self {
+        let mut after = self.clone();
+        for (index, role) in decision.roles.iter().enumerate() {
+            let role = role.as_ref().expect("a role");
+            after.role(index).spec_replicas = role.desired_replicas;
+            after.past[index] = role.history.clone();
+        }
+        if let Some(capacity) = &mut after.seen.capacity {
+            let reserved = decision.reserved.iter().map(|placed| placed.room.clone());
+            Arc::make_mut(capacity).reserved.extend(reserved);
+        }
+        after
     }
 
     /// The decision to keep every count.

@@ -43,16 +43,13 @@ pub(super) fn pods<'d>(
 
 /// How many of the first `kept` replicas that were asked for are not listed.
 fn lacking(draft: &RoleDraft<'_>, kept: Replicas) -> u32 {
-    let kept = draft.seen.spec_replicas.min(kept).get();
-    let listed = draft
-        .seen
-        .replicas
-        .iter()
-        .filter(|replica| replica.ordinal.is_none_or(|ordinal| ordinal < kept))
-        .count();
-    if draft.seen.replicas.is_empty() {
+    let replicas = &draft.seen.replicas;
+    if replicas.is_empty() {
         return 0;
     }
+    let kept = draft.seen.spec_replicas.min(kept).get();
+    let listed =
+        replicas.iter().filter(|replica| replica.ordinal.is_none_or(|ordinal| ordinal < kept)).count();
     kept.saturating_sub(u32::try_from(listed).unwrap_or(u32::MAX))
 }
 

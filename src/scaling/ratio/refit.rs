@@ -19,7 +19,7 @@ pub(crate) fn refit(group: &mut GroupDraft<'_>) {
     if group.policy.ratios.is_empty() {
         return;
     }
-    // Each turn but the last cuts one more role.
+    // Each turn but the last leaves less to some role that capacity cut.
     for _ in 0..=group.roles.len() {
         unraise(group);
         let before = balance(group);
@@ -38,13 +38,11 @@ fn unraise(group: &mut GroupDraft<'_>) {
     let mut cut: Vec<usize> = Vec::new();
     for (role, (side, draft)) in asked.sides.iter_mut().zip(&group.roles).enumerate() {
         let (Some(side), Some(draft)) = (side, draft) else { continue };
-        let capped = draft.cap.map(|cap| cap.min(draft.proposal.replicas));
-        if let Some(left) = capped {
-            // A count off the grid is not lowered to it here: it counts as the next multiple.
-            (side.replicas, side.high) =
-                (side.replicas.min(left), side.high.min(side.gang.ceil_to_gang(left)));
-            cut.push(role);
-        }
+        let Some(cap) = draft.cap else { continue };
+        let left = cap.min(draft.proposal.replicas);
+        // A count off the grid is not lowered to it here: it counts as the next multiple.
+        (side.replicas, side.high) = (side.replicas.min(left), side.high.min(side.gang.ceil_to_gang(left)));
+        cut.push(role);
     }
     if cut.is_empty() || !asked.raise() {
         return;

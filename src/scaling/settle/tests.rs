@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::{
     policy::{Behavior, MetricSource, Mode, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy, Target},
     scaling::{
-        Decision, Reading, Recommendation, RoleHistory, ScaleEvent, Total, decide,
+        Decision, Reading, Recommendation, RoleHistory, ScaleEvent, Total,
         sketch::{Sketch, at, unschedulable},
     },
     units::{MilliValue, Replicas},
@@ -36,23 +36,13 @@ fn waits(mut sketch: Sketch, role: usize, first: usize) -> Sketch {
     sketch
 }
 
-fn run(sketch: &Sketch) -> Decision {
-    decide(&sketch.policy, &sketch.seen, &sketch.past, sketch.now)
-}
-
 fn counts(decision: &Decision) -> Vec<u32> {
     decision.roles.iter().flatten().map(|role| role.desired_replicas.get()).collect()
 }
 
 /// What deciding again on the written counts comes to.
 fn again(sketch: &Sketch, decision: &Decision) -> Vec<u32> {
-    let mut after = sketch.clone();
-    for (place, role) in decision.roles.iter().enumerate() {
-        let role = role.as_ref().expect("a role");
-        after.role(place).spec_replicas = role.desired_replicas;
-        after.past[place] = role.history.clone();
-    }
-    counts(&run(&after))
+    counts(&sketch.written(decision).decide())
 }
 
 /// a needs three per replica of b and gets seven at most. b has three, of which one waits for a node and goes; whether it
@@ -85,7 +75,7 @@ fn partners_are_not_raised_for_what_a_role_may_not_ask_for_again() {
         sketch.policy.roles[1].behavior = behavior;
         sketch.past[1].recommendations = Some(recommendations);
         sketch.past[1].scale_events = events;
-        let decision = run(&sketch);
+        let decision = sketch.decide();
         assert_eq!(counts(&decision), want, "{name}");
         if !plain {
             assert_eq!(again(&sketch, &decision), want, "{name}: deciding again");
@@ -105,7 +95,7 @@ fn partners_are_not_raised_for_what_the_tolerance_kept() {
         sketch.policy.roles[1].metrics[0].source = MetricSource::External { selector: String::new() };
         sketch.policy.roles[1].metrics[0].target = Target::Value(MilliValue::from_whole(10));
         sketch.role(1).readings = vec![total(load)];
-        let decision = run(&sketch);
+        let decision = sketch.decide();
         assert_eq!(counts(&decision), want, "{name}");
         assert_eq!(again(&sketch, &decision), want, "{name}: deciding again");
     }
@@ -128,7 +118,7 @@ fn partners_of_what_pass_two_takes_are_not_raised_for_it() {
         ("the formula asks for three: the next decision does so again", sketch(1, 3), [1, 1, 3]),
         ("all run", sketch(3, 0), [1, 3, 3]),
     ] {
-        let decision = run(&sketch);
+        let decision = sketch.decide();
         assert_eq!(counts(&decision), want, "{name}");
         assert_eq!(again(&sketch, &decision), want, "{name}: deciding again");
     }
@@ -138,7 +128,7 @@ fn partners_of_what_pass_two_takes_are_not_raised_for_it() {
 fn it_is_one_write_that_says_why() {
     let mut sketch = three_per_one();
     sketch.policy.roles[1].behavior.as_mut().expect("set").up.select = SelectPolicy::Disabled;
-    let decision = run(&sketch);
+    let decision = sketch.decide();
     let a = decision.roles[0].as_ref().expect("a");
     let steps: Vec<_> = a.steps.iter().map(|step| format!("{} {}", step.reason, step.message)).collect();
     assert_eq!(
@@ -156,7 +146,7 @@ fn it_is_one_write_that_says_why() {
     assert_eq!(satisfied[0].status, "True", "{satisfied:?}");
 
     sketch.policy.mode = Mode::Recommend;
-    let shown = run(&sketch);
+    let shown = sketch.decide();
     assert_eq!(
         (counts(&shown), shown.writes),
         (vec![6, 2], vec![]),
@@ -169,7 +159,7 @@ fn what_is_corrected_first_is_looked_at_afterwards() {
     // Nine of b go to its maximum; that its load asks for two only is for the next decision.
     let mut sketch = group(&[("a", 1, 1), ("b", 9, 2)]).ratio(0, 1, "1:4", "").bounds(1, 1, 4);
     sketch.past = vec![RoleHistory { recommendations: Some(Vec::new()), ..RoleHistory::default() }; 2];
-    let decision = run(&sketch);
+    let decision = sketch.decide();
     assert_eq!(counts(&decision), [1, 4]);
     assert_eq!(again(&sketch, &decision), [1, 2]);
 }
